@@ -1,0 +1,7 @@
+"""Training loops, and what starts and stops them."""
+
+from speechbrain_fusion.brains.checkpointer import Checkpointer
+from speechbrain_fusion.brains.enhancement import EnhancementBrain
+from speechbrain_fusion.brains.launch import start_run
+
+__all__ = ["Checkpointer", "EnhancementBrain", "start_run"]

@@ -1,0 +1,234 @@
+"""The training loop that every recipe shares.
+
+Data, model, losses, metrics and schedule are declared in YAML; a recipe with another
+task overrides `compute_forward` or `compute_objectives` alone.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import soundfile
+import speechbrain as sb
+import torch
+from speechbrain.nnet.schedulers import update_learning_rate
+from speechbrain.utils.distributed import if_main_process
+from speechbrain.utils.logger import get_logger
+from torch import Tensor
+
+from speechbrain_fusion.brains.state import History, RandomStates, gather
+from speechbrain_fusion.data.batch import Batch
+from speechbrain_fusion.data.sampler import EpochSampler
+from speechbrain_fusion.metrics.table import MetricTable, evaluate
+from speechbrain_fusion.report.run import write_report
+
+logger = get_logger(__name__)
+
+
+class EnhancementBrain(sb.Brain):
+    """Train, validate, select, resume, evaluate and show a run of enhancement.
+
+    Batches are `Batch`es with the signals "mixture" and "target", and datasets take
+    keys (epoch, index), so that a run gives the same for any number of processes,
+    workers and restarts.
+
+    Takes upstream's arguments. `hparams` has these keys:
+
+    - seed, sample_rate, output_folder: int, int in Hz, str.
+    - losses: dict of name to function (reference, estimate, lengths) -> scalar.
+    - loss_weights: dict of name to float.
+    - valid_metrics, metrics: dict of name to function (reference, estimate, lengths)
+      -> [batch] or [batch, channels], computed in validation and in test.
+    - select: name of the validation metric (higher is better) that decides on the
+      best checkpoint, the rate and the end.
+    - epoch_counter, lr_annealing, train_logger: upstream's.
+    - channels: names of the channels for the tables, e.g. [left, right].
+    - examples: number of test items whose audio is kept.
+
+    Source of the data-parallel order: see `EpochSampler`.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.history = History()
+        self.example: dict[str, Tensor] | None = None
+        self.table = self._new_table()
+        self.terms: dict[str, float] = {}
+        if self.checkpointer is not None:
+            self.checkpointer.add_recoverable("history", self.history)
+            self.checkpointer.add_recoverable("random_states", RandomStates())
+
+    def _new_table(self) -> MetricTable:
+        return MetricTable(channels=tuple(self.hparams.channels))
+
+    # -- data ------------------------------------------------------------------
+
+    def make_dataloader(
+        self,
+        dataset: Any,
+        stage: sb.Stage,
+        ckpt_prefix: str | None = "dataloader-",
+        **loader_kwargs: Any,
+    ) -> Any:
+        """Make a loader whose order follows from the seed on any number of processes.
+
+        Takes upstream's arguments; `batch_size` is that of one process.
+        """
+        train = stage == sb.Stage.TRAIN
+        size = loader_kwargs.setdefault("batch_size", 1)
+        sampler = EpochSampler(len(dataset), size, self.hparams.seed, train)
+        if train:
+            self.train_sampler = sampler
+        loader_kwargs.setdefault("collate_fn", Batch.collate)
+        return super().make_dataloader(
+            dataset, stage, ckpt_prefix, sampler=sampler, **loader_kwargs
+        )
+
+    def _train_loader_specifics(self, dataset: Any, loader_kwargs: dict) -> dict:
+        """Keep the sampler: upstream would shuffle with a constant seed."""
+        return loader_kwargs
+
+    def fit_batch(self, batch: Batch) -> Tensor:
+        """Take one training step."""
+        return super().fit_batch(batch.to(self.device))
+
+    def evaluate_batch(self, batch: Batch, stage: sb.Stage) -> Tensor:
+        """Enhance and score one batch."""
+        batch = batch.to(self.device)
+        with torch.no_grad(), self.evaluation_ctx:
+            estimate = self.compute_forward(batch, stage)
+            loss = self.compute_objectives(estimate, batch, stage)
+        self.score(batch, estimate.float(), stage)
+        return loss.detach().cpu()
+
+    # -- the task --------------------------------------------------------------
+
+    def compute_forward(self, batch: Batch, stage: sb.Stage) -> Tensor:
+        """Enhance the mixtures, [batch, channels, time]."""
+        return self.modules.enhancer(batch["mixture"], batch.lengths)
+
+    def compute_objectives(
+        self, predictions: Tensor, batch: Batch, stage: sb.Stage
+    ) -> Tensor:
+        """Return the weighted sum of the YAML's losses."""
+        terms = {
+            name: loss(batch["target"], predictions, lengths=batch.lengths)
+            for name, loss in self.hparams.losses.items()
+        }
+        if stage == sb.Stage.TRAIN and len(terms) > 1:
+            for name, term in terms.items():
+                self.terms[name] = self.terms.get(name, 0.0) + float(term.detach())
+        weights = self.hparams.loss_weights
+        return torch.stack([weights[name] * terms[name] for name in terms]).sum()
+
+    def score(self, batch: Batch, estimate: Tensor, stage: sb.Stage) -> None:
+        """Add a batch's metrics to the table, and keep examples of a test."""
+        test = stage == sb.Stage.TEST
+        metrics = self.hparams.metrics if test else self.hparams.valid_metrics
+        systems = {"unprocessed": batch["mixture"], "enhanced": estimate}
+        for system, signal in systems.items():
+            results = evaluate(metrics, batch["target"], signal, batch.lengths)
+            self.table.add(system, batch.ids, batch.info, results)
+        if test:
+            self._keep_examples(batch, estimate)
+
+    def _keep_examples(self, batch: Batch, estimate: Tensor) -> None:
+        """Write the audio of the first test items, and keep the first to draw."""
+        folder = Path(self.hparams.output_folder) / "examples"
+        signals = {**batch.signals, "enhanced": estimate}
+        samples = (batch.lengths * estimate.shape[-1]).round().long().tolist()
+        for item, (name, count) in enumerate(zip(batch.ids, samples, strict=True)):
+            if self.kept >= self.hparams.examples or not if_main_process():
+                return
+            example = {k: s[item, :, :count].cpu() for k, s in signals.items()}
+            self.example = self.example or example
+            self.kept += 1
+            folder.mkdir(parents=True, exist_ok=True)
+            for kind, signal in example.items():
+                path = folder / f"{name}_{kind}.wav"
+                soundfile.write(path, signal.T.numpy(), self.hparams.sample_rate)
+
+    # -- stages ----------------------------------------------------------------
+
+    def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
+        """Begin the tables of a stage anew."""
+        self.table = self._new_table()
+        self.terms, self.kept = {}, 0
+
+    def on_stage_end(
+        self, stage: sb.Stage, stage_loss: float, epoch: int | None = None
+    ) -> None:
+        """Record what was measured; after validation decide, after test report."""
+        if stage == sb.Stage.TRAIN and epoch is not None:
+            losses = gather(float(stage_loss))
+            steps = max(self.step, 1)
+            terms = {f"train_{k}": total / steps for k, total in self.terms.items()}
+            self.history.record(epoch, train_loss=sum(losses) / len(losses), **terms)
+            return
+        self._merge_tables()
+        if stage == sb.Stage.VALID and epoch is not None:
+            self._decide(epoch, stage_loss)
+        elif if_main_process():
+            lines = write_report(
+                Path(self.hparams.output_folder),
+                self.table,
+                self.history.epochs,
+                self.example,
+                self.hparams.sample_rate,
+            )
+            print("\n".join(lines))
+
+    def _merge_tables(self) -> None:
+        """Give every process the items of all."""
+        for state in gather(self.table.state()):
+            self.table.merge(state)
+
+    def _decide(self, epoch: int, stage_loss: float) -> None:
+        """Set the rate, keep the best checkpoint and stop when nothing improves."""
+        losses = gather(float(stage_loss))
+        scores = {
+            name: entry["mean"]["enhanced"]
+            for name, entry in self.table.summary().items()
+        }
+        chosen = scores[self.hparams.select]
+        if chosen != chosen:
+            raise ValueError(
+                f"select: {self.hparams.select} scored no item of the validation set"
+            )
+        old_rate, new_rate = self.hparams.lr_annealing([self.optimizer], epoch, -chosen)
+        update_learning_rate(self.optimizer, new_rate)
+        valid = {"loss": sum(losses) / len(losses), **scores}
+        self.history.record(
+            epoch, lr=old_rate, **{f"valid_{k}": float(v) for k, v in valid.items()}
+        )
+        if hasattr(self.hparams.epoch_counter, "update_metric"):
+            self.hparams.epoch_counter.update_metric(chosen)
+        if if_main_process():
+            self.hparams.train_logger.log_stats(
+                {"epoch": epoch, "lr": old_rate},
+                train_stats={"loss": self.history.epochs[-1]["train_loss"]},
+                valid_stats=valid,
+            )
+        if self.checkpointer is not None:
+            self.checkpointer.save_and_keep_only(
+                meta={self.hparams.select: float(chosen), "epoch": epoch},
+                max_keys=[self.hparams.select],
+            )
+
+    # -- checkpoints -----------------------------------------------------------
+
+    def on_evaluate_start(
+        self, max_key: str | None = None, min_key: str | None = None
+    ) -> None:
+        """Load the best checkpoint.
+
+        Raises
+        ------
+        ValueError
+            If there is none, naming the folder.
+        """
+        if self.checkpointer is not None and not self.checkpointer.list_checkpoints():
+            raise ValueError(
+                f"{self.checkpointer.checkpoints_dir}: no checkpoint to evaluate, "
+                "train first"
+            )
+        super().on_evaluate_start(max_key=max_key, min_key=min_key)

@@ -1,0 +1,160 @@
+"""From a command line to the objects of a run, the same for every recipe.
+
+    hparams, run_opts = start_run(sys.argv[1:], __file__)
+
+What upstream's parsing lacks: a YAML is found beside train.py from any folder, a YAML
+may be another one with changes (`!include:` at its root), a key cannot be taken for an
+abbreviated run option, and torchrun works without a GPU.
+"""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import ruamel.yaml
+import torch
+from hyperpyyaml import load_hyperpyyaml
+from hyperpyyaml.core import recursive_update
+from speechbrain.core import create_experiment_directory
+from speechbrain.utils.distributed import ddp_init_group
+from speechbrain.utils.run_opts import RunOptions
+
+INCLUDE = "!include:"
+
+
+def start_run(
+    arguments: Sequence[str], recipe: Path | str
+) -> tuple[dict[str, Any], RunOptions]:
+    """Parse the command line, load the YAML and create the output folder.
+
+    Arguments
+    ---------
+    arguments : sequence of str
+        `sys.argv[1:]`: a YAML file, run options, and changes of its keys.
+    recipe : Path or str
+        The recipe's train.py.
+
+    Returns
+    -------
+    hparams : dict
+        The YAML's objects.
+    run_opts : RunOptions
+        What a Brain takes.
+
+    Raises
+    ------
+    ValueError
+        If the YAML does not exist, or a key does not exist or is ambiguous.
+    """
+    parse = RunOptions.from_command_line_args
+    file, run_opts, changes = parse(list(arguments))
+    path = find_yaml(file, Path(recipe).parent)
+    base, overrides = resolve_include(path, changes)
+    keys = _load_tree(base)
+    check_keys(keys, overrides, base)
+    run_opts = choose_backend(dataclasses.replace(run_opts, param_file=str(path)))
+    ddp_init_group(run_opts)
+    with open(base, encoding="utf-8") as stream:
+        hparams = load_hyperpyyaml(stream, overrides)
+    create_experiment_directory(
+        hparams["output_folder"], hyperparams_to_save=str(base), overrides=overrides
+    )
+    return hparams, run_opts
+
+
+def find_yaml(file: str, beside: Path) -> Path:
+    """Find a YAML file in the current folder or else in the recipe's.
+
+    Raises
+    ------
+    ValueError
+        If it is in neither, naming those that exist.
+    """
+    for path in (Path(file), beside / file):
+        if path.is_file():
+            return path.resolve()
+    known = sorted(str(p.relative_to(beside)) for p in beside.glob("hparams/*.yaml"))
+    raise ValueError(f"{file}: no such file here or in {beside}, which has {known}")
+
+
+def resolve_include(path: Path, changes: Any) -> tuple[Path, dict[str, Any]]:
+    """Follow a YAML that is another one with changes.
+
+    A YAML whose root has the tag `!include:other.yaml` stands for that file with its
+    keys changed, as `!include:` does inside a YAML; the command line's changes come
+    on top.
+
+    Arguments
+    ---------
+    path : Path
+        A YAML file.
+    changes : str or dict
+        Changes of its keys, as upstream's parser gives them.
+
+    Returns
+    -------
+    path : Path
+        The file at the end of the chain.
+    changes : dict
+        All changes of its keys together.
+    """
+    if isinstance(changes, str):
+        changes = ruamel.yaml.YAML().load(changes)
+    tree, changes = _load_tree(path), changes or {}
+    tag = tree.tag.value or ""
+    if not tag.startswith(INCLUDE):
+        return path, changes
+    own = dict(tree)
+    recursive_update(own, changes, must_match=False)
+    return resolve_include(path.parent / tag.removeprefix(INCLUDE), own)
+
+
+def check_keys(
+    keys: Sequence[str] | dict[str, Any], changes: dict[str, Any], path: Path
+) -> None:
+    """Refuse keys that do not exist or that upstream would take for a run option.
+
+    Raises
+    ------
+    ValueError
+        Naming the key and the file.
+    """
+    unknown = sorted(set(changes) - set(keys))
+    if unknown:
+        raise ValueError(f"{path}: no such key: {unknown}, expected one of {[*keys]}")
+    options = {field.name for field in dataclasses.fields(RunOptions)}
+    for key in set(keys) - options:
+        taken = sorted(option for option in options if option.startswith(key))
+        if taken:
+            raise ValueError(
+                f"{path}: the key {key!r} is a prefix of the run option {taken[0]!r}, "
+                f"so --{key} would set that: choose another name"
+            )
+
+
+def choose_backend(run_opts: RunOptions) -> RunOptions:
+    """Choose gloo for several processes where there is no GPU for each.
+
+    Upstream's default, NCCL, stops there with "Not enough GPUs".
+    """
+    local = int(os.environ.get("LOCAL_RANK", 0))
+    on_cpu = run_opts.device == "cpu" or torch.cuda.device_count() <= local
+    chosen = "distributed_backend" in run_opts.overridden_args
+    if "LOCAL_RANK" not in os.environ or chosen or not on_cpu:
+        return run_opts
+    return dataclasses.replace(
+        run_opts,
+        distributed_backend="gloo",
+        device="cpu",
+        overridden_args=run_opts.overridden_args | {"distributed_backend", "device"},
+    )
+
+
+def _load_tree(path: Path) -> Any:
+    """Load a YAML with its tags, or name the place where it is none."""
+    try:
+        return ruamel.yaml.YAML().load(path.read_text(encoding="utf-8"))
+    except (OSError, ruamel.yaml.error.YAMLError) as error:
+        raise ValueError(f"{path}: not a readable YAML file ({error})") from error

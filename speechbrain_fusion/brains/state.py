@@ -1,0 +1,117 @@
+"""What a run remembers beside its parameters: random states and its history."""
+
+import functools
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from speechbrain.utils.checkpoints import (
+    mark_as_loader,
+    mark_as_saver,
+    register_checkpoint_hooks,
+)
+from speechbrain.utils.distributed import if_main_process
+from torch import distributed
+
+
+def gather(value: Any) -> list[Any]:
+    """Collect a value of every process, on every process.
+
+    Example
+    -------
+    >>> gather("alone")
+    ['alone']
+    """
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return [value]
+    values: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(values, value)
+    return values
+
+
+# NumPy's global generator is the one that upstream's seed_everything seeds.
+def _random_states() -> dict[str, Any]:
+    kind, keys, *rest = np.random.get_state()  # noqa: NPY002
+    return {
+        "python": list(random.getstate()[1]),
+        "numpy": [kind, np.asarray(keys).tolist(), *rest],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+    }
+
+
+def _set_random_states(states: dict[str, Any]) -> None:
+    random.setstate((3, tuple(states["python"]), None))
+    kind, keys, *rest = states["numpy"]
+    words = np.array(keys, dtype=np.uint32)
+    np.random.set_state((kind, words, *rest))  # noqa: NPY002
+    torch.set_rng_state(states["torch"])
+    if states["cuda"] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])
+
+
+# every process takes part: each gives its own state to the main process
+@functools.partial(register_checkpoint_hooks, save_on_main_only=False)
+class RandomStates:
+    """The random states of all processes, as a part of a checkpoint.
+
+    Example
+    -------
+    >>> states, path = RandomStates(), getfixture("tmp_path") / "states"
+    >>> states.save(path)
+    >>> first = torch.rand(3)
+    >>> states.load(path, end_of_epoch=True)
+    >>> bool((torch.rand(3) == first).all())
+    True
+    """
+
+    @mark_as_saver
+    def save(self, path: Path) -> None:
+        """Write the states of all processes."""
+        states = gather(_random_states())
+        if if_main_process():
+            torch.save(states, path)
+
+    @mark_as_loader
+    def load(self, path: Path, end_of_epoch: bool) -> None:
+        """Restore this process's state, if the run had as many processes."""
+        states = torch.load(path, weights_only=True)
+        ready = distributed.is_available() and distributed.is_initialized()
+        if len(states) == (distributed.get_world_size() if ready else 1):
+            _set_random_states(states[distributed.get_rank() if ready else 0])
+
+
+@register_checkpoint_hooks
+class History:
+    """Figures of each epoch, as a part of a checkpoint.
+
+    Example
+    -------
+    >>> history = History()
+    >>> history.record(epoch=1, train_loss=2.0)
+    >>> history.record(epoch=1, si_sdr=3.0)
+    >>> history.epochs
+    [{'epoch': 1, 'train_loss': 2.0, 'si_sdr': 3.0}]
+    """
+
+    def __init__(self) -> None:
+        self.epochs: list[dict[str, float]] = []
+
+    def record(self, epoch: int, **figures: float) -> None:
+        """Add figures to an epoch's."""
+        if not self.epochs or self.epochs[-1]["epoch"] != epoch:
+            self.epochs.append({"epoch": epoch})
+        self.epochs[-1].update(figures)
+
+    @mark_as_saver
+    def save(self, path: Path) -> None:
+        """Write as JSON."""
+        Path(path).write_text(json.dumps(self.epochs), encoding="utf-8")
+
+    @mark_as_loader
+    def load(self, path: Path, end_of_epoch: bool) -> None:
+        """Read back."""
+        self.epochs = json.loads(Path(path).read_text(encoding="utf-8"))

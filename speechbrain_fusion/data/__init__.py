@@ -1,0 +1,24 @@
+"""Corpora on disk, seeded mixing, binaural scenes and the embedded demo corpus."""
+
+from speechbrain_fusion.data.audio import AudioError
+from speechbrain_fusion.data.batch import Batch, Example
+from speechbrain_fusion.data.demo import write_demo_corpus
+from speechbrain_fusion.data.head import HeadResponses
+from speechbrain_fusion.data.hrir import load_responses
+from speechbrain_fusion.data.recordings import prepare_recordings
+from speechbrain_fusion.data.sampler import EpochSampler
+from speechbrain_fusion.data.scenes import BinauralScenes
+from speechbrain_fusion.data.sphere import rigid_sphere
+
+__all__ = [
+    "AudioError",
+    "Batch",
+    "BinauralScenes",
+    "EpochSampler",
+    "Example",
+    "HeadResponses",
+    "load_responses",
+    "prepare_recordings",
+    "rigid_sphere",
+    "write_demo_corpus",
+]

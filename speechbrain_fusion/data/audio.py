@@ -1,0 +1,86 @@
+"""Audio files and sample rates: one place where a file is read and checked.
+
+Reading is by libsndfile (soundfile), resampling by torchaudio's windowed sinc.
+"""
+
+import functools
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+import torchaudio
+
+SUFFIXES = (".wav", ".flac", ".ogg")
+
+
+class AudioError(ValueError):
+    """A file that cannot be used; the message names it and what was expected."""
+
+
+@functools.lru_cache(maxsize=16)
+def _resampler(source: int, target: int) -> torchaudio.transforms.Resample:
+    return torchaudio.transforms.Resample(
+        source, target, lowpass_filter_width=32, rolloff=0.95
+    )
+
+
+def resample(signal: np.ndarray, source: int, target: int) -> np.ndarray:
+    """Change the sample rate of a signal.
+
+    Arguments
+    ---------
+    signal : np.ndarray
+        Samples, shape [..., time].
+    source : int
+        The signal's rate in Hz.
+    target : int
+        The wanted rate in Hz.
+
+    Returns
+    -------
+    np.ndarray
+        float32, shape [..., ceil(time * target / source)].
+
+    Example
+    -------
+    >>> resample(np.zeros((2, 441)), 44100, 16000).shape
+    (2, 160)
+    """
+    signal = np.ascontiguousarray(signal, dtype=np.float32)
+    if source == target:
+        return signal
+    return _resampler(source, target)(torch.from_numpy(signal)).numpy()
+
+
+def read(path: Path | str, start: int = 0, frames: int = -1) -> tuple[np.ndarray, int]:
+    """Read a file, or a part of it, at its own rate.
+
+    Arguments
+    ---------
+    path : Path or str
+        An audio file that libsndfile knows.
+    start : int
+        First sample.
+    frames : int
+        Number of samples, -1 for all that follow.
+
+    Returns
+    -------
+    signal : np.ndarray
+        float32, shape [channels, time].
+    rate : int
+        In Hz.
+
+    Raises
+    ------
+    AudioError
+        If the file cannot be read, naming it.
+    """
+    try:
+        with soundfile.SoundFile(str(path)) as file:
+            file.seek(start)
+            samples = file.read(frames, dtype="float32", always_2d=True)
+            return np.ascontiguousarray(samples.T), file.samplerate
+    except (soundfile.SoundFileError, OSError) as error:
+        raise AudioError(f"{path}: not a readable audio file ({error})") from error

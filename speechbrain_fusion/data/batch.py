@@ -1,0 +1,87 @@
+"""Batches of named multichannel signals, padded at the end."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass
+class Example:
+    """One item: its name, its signals [channels, time] and what is known of it."""
+
+    id: str
+    signals: dict[str, Tensor]
+    info: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Batch:
+    """Several items, padded with zeros to the longest.
+
+    Arguments
+    ---------
+    ids : list of str
+        The items' names.
+    signals : dict of str to Tensor
+        Each [batch, channels, time]; `batch["mixture"]` is short for one.
+    lengths : Tensor
+        Relative lengths [batch], as SpeechBrain's own batches have them.
+    info : list of dict
+        What is known of each item.
+
+    Example
+    -------
+    >>> long, short = torch.ones(2, 4), torch.ones(2, 3)
+    >>> batch = Batch.collate([Example("a", {"x": long}), Example("b", {"x": short})])
+    >>> batch["x"].shape, batch.lengths
+    (torch.Size([2, 2, 4]), tensor([1.0000, 0.7500]))
+    """
+
+    ids: list[str]
+    signals: dict[str, Tensor]
+    lengths: Tensor
+    info: list[dict[str, Any]]
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.signals[name]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @classmethod
+    def collate(cls, items: Sequence[Example]) -> "Batch":
+        """Pad and stack items, whose signals have the same names and channels."""
+        times = [next(iter(item.signals.values())).shape[-1] for item in items]
+        longest = max(times)
+        signals = {
+            name: torch.stack(
+                [
+                    F.pad(item.signals[name], (0, longest - time))
+                    for item, time in zip(items, times, strict=True)
+                ]
+            )
+            for name in items[0].signals
+        }
+        lengths = torch.tensor(times, dtype=torch.float32) / longest
+        return cls([i.id for i in items], signals, lengths, [i.info for i in items])
+
+    def to(self, device: torch.device | str, non_blocking: bool = True) -> "Batch":
+        """Move the tensors to a device."""
+        return Batch(
+            self.ids,
+            {
+                k: v.to(device, non_blocking=non_blocking)
+                for k, v in self.signals.items()
+            },
+            self.lengths.to(device, non_blocking=non_blocking),
+            self.info,
+        )
+
+    def pin_memory(self) -> "Batch":
+        """Pin the tensors, for the data loader's `pin_memory`."""
+        pinned = {name: signal.pin_memory() for name, signal in self.signals.items()}
+        return Batch(self.ids, pinned, self.lengths.pin_memory(), self.info)

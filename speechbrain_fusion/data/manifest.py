@@ -1,0 +1,150 @@
+"""Manifests in SpeechBrain's JSON form: which files make up a split.
+
+    {"train/t01/s1": {"file": "/.../s1.flac", "rate": 16000, "seconds": 3.2, ...}}
+
+They are built once from files that were all read and checked, written whole, and built
+again when a source or an option has changed.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+from tqdm import tqdm
+
+from speechbrain_fusion.data.audio import SUFFIXES, AudioError, read
+from speechbrain_fusion.data.files import written_whole
+
+Entry = dict[str, Any]
+Manifest = dict[str, Entry]
+# Below this peak a file counts as silent: half a step of 16-bit audio.
+SILENCE = 0.5 / 2**15
+
+
+def audio_files(folder: Path) -> list[Path]:
+    """List a folder's audio files, at any depth, in order.
+
+    Raises
+    ------
+    AudioError
+        If the folder is missing, naming it.
+    """
+    if not folder.is_dir():
+        raise AudioError(f"{folder}: no such folder, expected one with audio files")
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+
+
+def inspect(path: Path, lowest_rate: int, channels: int = 1) -> Entry:
+    """Read a file through and describe it, or say why it cannot be used.
+
+    Arguments
+    ---------
+    path : Path
+        An audio file.
+    lowest_rate : int
+        The rate in Hz it must at least have.
+    channels : int
+        The number of channels it must have.
+
+    Returns
+    -------
+    dict
+        file, rate in Hz, samples and seconds.
+
+    Raises
+    ------
+    AudioError
+        Naming the file and what was expected.
+    """
+    signal, rate = read(path)
+    if signal.shape[0] != channels:
+        raise AudioError(f"{path}: {signal.shape[0]} channels, expected {channels}")
+    if rate < lowest_rate:
+        raise AudioError(f"{path}: rate {rate} Hz, expected at least {lowest_rate} Hz")
+    if signal.size == 0:
+        raise AudioError(f"{path}: empty, expected audio")
+    if not np.isfinite(signal).all():
+        raise AudioError(f"{path}: holds NaN or infinite samples")
+    if np.abs(signal).max() < SILENCE:
+        raise AudioError(f"{path}: silent, expected audio")
+    samples = signal.shape[1]
+    return {
+        "file": str(path),
+        "rate": rate,
+        "samples": samples,
+        "seconds": round(samples / rate, 4),
+    }
+
+
+def inspect_all(
+    paths: Iterable[Path], lowest_rate: int, channels: int = 1, jobs: int = -1
+) -> list[Entry]:
+    """Inspect many files in parallel, with a progress bar.
+
+    Takes `inspect`'s arguments, and the number of threads (-1: one per core).
+
+    Raises
+    ------
+    AudioError
+        One error that lists every unusable file.
+    """
+
+    def attempt(path: Path) -> Entry | AudioError:
+        try:
+            return inspect(path, lowest_rate, channels)
+        except AudioError as error:
+            return error
+
+    tasks = [joblib.delayed(attempt)(path) for path in paths]
+    found = joblib.Parallel(n_jobs=jobs, prefer="threads", return_as="generator")(tasks)
+    # a handful of files needs no bar
+    results = list(
+        tqdm(found, total=len(tasks), desc="reading", disable=len(tasks) < 50)
+    )
+    errors = [str(result) for result in results if isinstance(result, AudioError)]
+    if errors:
+        raise AudioError(
+            f"{len(errors)} unusable files:\n  " + "\n  ".join(sorted(errors))
+        )
+    return [result for result in results if not isinstance(result, AudioError)]
+
+
+def fingerprint(paths: Iterable[Path], options: Mapping[str, Any]) -> str:
+    """Digest what a manifest depends on: names, sizes and times of files, options.
+
+    Example
+    -------
+    >>> fingerprint([], {"rate": 8000}) == fingerprint([], {"rate": 16000})
+    False
+    """
+    stats = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in paths]
+    content = json.dumps([stats, options], sort_keys=True, default=str)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def write_manifest(path: Path | str, manifest: Manifest) -> None:
+    """Write a manifest whole or not at all."""
+    with written_whole(path) as file:
+        json.dump(manifest, file, indent=1)
+
+
+def read_manifest(path: Path | str) -> Manifest:
+    """Read a manifest.
+
+    Raises
+    ------
+    AudioError
+        If the file is missing, is no JSON or has no entry, naming it.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            manifest = json.load(file)
+    except (OSError, ValueError) as error:
+        raise AudioError(f"{path}: not a readable manifest ({error})") from error
+    if not manifest:
+        raise AudioError(f"{path}: an empty manifest, expected at least one entry")
+    return manifest

@@ -1,0 +1,220 @@
+"""A folder of one's own recordings, made ready for training.
+
+    <data_folder>/speech/<train|valid|test>/<talker>/*.{wav,flac,ogg}
+    <data_folder>/noise/*.{wav,flac,ogg}          or noise/<train|valid|test>/*
+    <data_folder>/hrir/*.{npz,sofa}
+
+Any rate from the wanted one up, one channel. Talkers are split by folder: without
+`speech/test` the talkers of `speech/valid` are the test talkers and every tenth talker
+of `speech/train` is kept for validation. Noises are split by file: by folder, by the
+`noise_split` given, or, without either, every fifth file for validation and the next
+one for test.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from speechbrain.utils.logger import get_logger
+
+from speechbrain_fusion.data.audio import AudioError
+from speechbrain_fusion.data.files import written_whole
+from speechbrain_fusion.data.manifest import (
+    Entry,
+    Manifest,
+    audio_files,
+    fingerprint,
+    inspect_all,
+    write_manifest,
+)
+
+logger = get_logger(__name__)
+
+SPLITS = ("train", "valid", "test")
+Files = dict[str, list[Path]]
+NoiseSplit = Mapping[str, Sequence[str]]
+
+
+def prepare_recordings(
+    data_folder: Path | str,
+    save_folder: Path | str,
+    rate: int,
+    segment: float,
+    noise_split: NoiseSplit | None = None,
+    jobs: int = -1,
+) -> dict[str, Path]:
+    """Check all recordings and write their manifests, unless they are up to date.
+
+    Arguments
+    ---------
+    data_folder : Path or str
+        The recordings, laid out as this module says.
+    save_folder : Path or str
+        Where the manifests go.
+    rate : int
+        Sample rate of the training in Hz: no file may have a lower one.
+    segment : float
+        Seconds that training takes from a recording: at least one must be as long.
+    noise_split : mapping of str to list of str, optional
+        Names (without suffix) of the noises of "valid" and "test"; the others train.
+    jobs : int
+        Threads that read, -1 for one per core.
+
+    Returns
+    -------
+    dict of str to Path
+        "speech_train", "noise_train", ... to their manifests.
+
+    Raises
+    ------
+    AudioError
+        For a missing folder, an empty split, unusable files (all are listed) or a
+        segment longer than every recording. Nothing is written then.
+    """
+    data_folder, save_folder = Path(data_folder), Path(save_folder)
+    files = {
+        f"speech_{split}": paths
+        for split, paths in split_speech(data_folder / "speech").items()
+    } | {
+        f"noise_{split}": paths
+        for split, paths in split_noise(data_folder / "noise", noise_split).items()
+    }
+    _refuse_empty(files, data_folder)
+    manifests = {name: save_folder / f"{name}.json" for name in files}
+    sources = sorted(path for paths in files.values() for path in paths)
+    options = {"rate": rate, "segment": segment, "split": noise_split, "files": files}
+    digest = fingerprint(sources, options)
+    stamp = save_folder / "manifests.json"
+    if not _up_to_date(stamp, digest, manifests.values()):
+        described = dict(
+            zip(sources, inspect_all(sources, rate, jobs=jobs), strict=True)
+        )
+        contents = {
+            name: _manifest(paths, described, data_folder)
+            for name, paths in files.items()
+        }
+        _check_segment(contents["speech_train"], segment, data_folder)
+        for name, path in manifests.items():
+            write_manifest(path, contents[name])
+        with written_whole(stamp) as file:
+            json.dump({"fingerprint": digest}, file)
+    for name in files:
+        logger.info(f"{name}: {len(files[name])} files")
+    return manifests
+
+
+def split_speech(folder: Path) -> Files:
+    """Assign the files of `speech/` to splits by talker."""
+    found = {
+        split: audio_files(folder / split)
+        for split in SPLITS
+        if split != "test" or (folder / split).is_dir()
+    }
+    if "test" not in found:
+        train = found["train"]
+        held_out = set(sorted({talker(path, folder) for path in train})[::10])
+        found["test"] = found["valid"]
+        found["valid"] = [p for p in train if talker(p, folder) in held_out]
+        found["train"] = [p for p in train if talker(p, folder) not in held_out]
+    return found
+
+
+def talker(path: Path, folder: Path) -> str:
+    """Name the talker of a recording: the first folder below its split.
+
+    Example
+    -------
+    >>> talker(Path("speech/train/anna/chapter/1.wav"), Path("speech"))
+    'anna'
+    """
+    return path.relative_to(folder).parts[1]
+
+
+def split_noise(folder: Path, noise_split: NoiseSplit | None = None) -> Files:
+    """Assign the files of `noise/` to splits.
+
+    Raises
+    ------
+    AudioError
+        If a noise that `noise_split` names does not exist or is in two splits.
+    """
+    if noise_split is None and all((folder / split).is_dir() for split in SPLITS):
+        return {split: audio_files(folder / split) for split in SPLITS}
+    paths = audio_files(folder)
+    if noise_split is None:
+        return {
+            "train": [path for i, path in enumerate(paths) if i % 5 < 3],
+            "valid": paths[3::5],
+            "test": paths[4::5],
+        }
+    _check_noise_split(noise_split, {path.stem for path in paths}, folder)
+    named = {stem: split for split, stems in noise_split.items() for stem in stems}
+    return {
+        split: [path for path in paths if named.get(path.stem, "train") == split]
+        for split in SPLITS
+    }
+
+
+def _check_noise_split(noise_split: NoiseSplit, known: set[str], folder: Path) -> None:
+    """Refuse splits that do not exist, unknown noises and noises in two splits."""
+    if not set(noise_split) <= set(SPLITS):
+        raise AudioError(
+            f"noise_split: expected keys of {SPLITS}, got {[*noise_split]}"
+        )
+    stems = [stem for names in noise_split.values() for stem in names]
+    missing = sorted(set(stems) - known)
+    if missing:
+        raise AudioError(
+            f"noise_split: no such noise in {folder}: {missing}, "
+            f"expected some of {sorted(known)}"
+        )
+    double = sorted({stem for stem in stems if stems.count(stem) > 1})
+    if double:
+        raise AudioError(f"noise_split: in two splits at once: {double}")
+
+
+def _refuse_empty(files: Files, data_folder: Path) -> None:
+    """Name the splits that have no file."""
+    empty = [name for name, paths in files.items() if not paths]
+    if empty:
+        raise AudioError(
+            f"{data_folder}: no audio file for {', '.join(empty)}; expected "
+            "speech/<train|valid|test>/<talker>/*.{wav,flac,ogg} and noise/*"
+        )
+
+
+def _up_to_date(stamp: Path, digest: str, manifests: Iterable[Path]) -> bool:
+    """Whether the manifests are all there and were built from the same."""
+    if not all(path.is_file() for path in manifests):
+        return False
+    try:
+        return json.loads(stamp.read_text())["fingerprint"] == digest
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _manifest(
+    paths: list[Path], described: Mapping[Path, Entry], root: Path
+) -> Manifest:
+    """Key the files by their place below the root."""
+    return {
+        str(path.relative_to(root)): {
+            **described[path],
+            "name": path.stem,
+            **(
+                {"talker": talker(path, root / "speech")}
+                if path.is_relative_to(root / "speech")
+                else {}
+            ),
+        }
+        for path in paths
+    }
+
+
+def _check_segment(manifest: Manifest, segment: float, root: Path) -> None:
+    longest = max(entry["seconds"] for entry in manifest.values())
+    if segment > longest:
+        raise AudioError(
+            f"segment: {segment} s is longer than every recording in "
+            f"{root / 'speech' / 'train'} (the longest has {longest} s)"
+        )

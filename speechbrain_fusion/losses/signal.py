@@ -1,0 +1,242 @@
+"""Losses on waveforms: negative SNR and SI-SDR in decibels.
+
+Shapes are [batch, time] or [batch, ears, time]; `lengths` are SpeechBrain's relative
+lengths. What lies beyond an item's length, be it NaN, changes neither value nor
+gradient. Both losses are computed in float32 (float64 for float64 inputs), inside
+autocast too: powers of quiet signals do not fit bfloat16's eight bits.
+
+The floor: every mean power carries `FLOOR` = 1e-12, -120 dB re full scale, which is
+below the quantisation noise of 16-bit audio (-101 dB). Signals heard in a recording
+are not touched by it, and a silent reference or estimate gives a finite loss.
+"""
+
+import torch
+from torch import Tensor
+
+FLOOR = 1e-12
+REDUCTIONS = ("mean", "none")
+
+
+def check_pair(reference: Tensor, estimate: Tensor, lengths: Tensor | None) -> None:
+    """Refuse a reference and an estimate that cannot be compared.
+
+    Arguments
+    ---------
+    reference, estimate : torch.Tensor
+        Waveforms, shape [batch, ..., time].
+    lengths : torch.Tensor or None
+        Relative lengths, shape [batch].
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, lack a batch axis or do not fit the lengths.
+
+    Example
+    -------
+    >>> check_pair(torch.ones(2, 8), torch.ones(2, 8), torch.ones(2))
+    """
+    if reference.shape != estimate.shape:
+        shapes = f"{tuple(reference.shape)} and {tuple(estimate.shape)}"
+        raise ValueError(f"reference and estimate differ in shape: {shapes}")
+    if reference.dim() < 2:
+        shape = tuple(reference.shape)
+        raise ValueError(f"expected [batch, time] or [batch, ears, time], got {shape}")
+    if lengths is not None and lengths.shape != reference.shape[:1]:
+        shape = tuple(lengths.shape)
+        raise ValueError(f"expected {len(reference)} lengths, got shape {shape}")
+
+
+def valid_samples(signal: Tensor, lengths: Tensor | None) -> Tensor:
+    """Count each item's samples before its padding.
+
+    Arguments
+    ---------
+    signal : torch.Tensor
+        Waveforms, shape [batch, ..., time].
+    lengths : torch.Tensor or None
+        Relative lengths in (0, 1], shape [batch]; None for all of it.
+
+    Returns
+    -------
+    torch.Tensor
+        round(lengths * time) as int64, shape [batch].
+
+    Example
+    -------
+    >>> valid_samples(torch.zeros(2, 100), torch.tensor([1.0, 0.25]))
+    tensor([100,  25])
+    """
+    time = signal.shape[-1]
+    if lengths is None:
+        return torch.full((len(signal),), time, device=signal.device)
+    return (lengths.to(signal.device, torch.float64) * time).round().long()
+
+
+def align(
+    reference: Tensor, estimate: Tensor, lengths: Tensor | None, zero_mean: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Blank the padding of a pair and, if wanted, take out the means of the rest.
+
+    Arguments
+    ---------
+    reference, estimate : torch.Tensor
+        Waveforms, shape [batch, ..., time].
+    lengths : torch.Tensor or None
+        Relative lengths in (0, 1], shape [batch].
+    zero_mean : bool
+        Subtract each signal's mean over its valid samples.
+
+    Returns
+    -------
+    reference, estimate : torch.Tensor
+        Zero beyond the lengths, same shapes.
+    count : torch.Tensor
+        Valid samples, shape [batch, 1, ...], to divide sums over time by.
+
+    Raises
+    ------
+    ValueError
+        If the pair and its lengths do not fit.
+
+    Example
+    -------
+    >>> align(torch.ones(1, 4), torch.ones(1, 4), torch.tensor([0.5]))[0]
+    tensor([[1., 1., 0., 0.]])
+    """
+    check_pair(reference, estimate, lengths)
+    count = valid_samples(reference, lengths).view(-1, *[1] * (reference.dim() - 1))
+    padding = torch.arange(reference.shape[-1], device=reference.device) >= count
+    pair = [signal.masked_fill(padding, 0.0) for signal in (reference, estimate)]
+    if zero_mean:
+        samples = count.clamp(min=1)
+        means = [signal.sum(-1, keepdim=True) / samples for signal in pair]
+        pair = [
+            (signal - mean).masked_fill(padding, 0.0)
+            for signal, mean in zip(pair, means, strict=True)
+        ]
+    return pair[0], pair[1], count.squeeze(-1)
+
+
+def _decibel(power: Tensor) -> Tensor:
+    return 10 * torch.log10(power)
+
+
+def _reduce(values: Tensor, reduction: str) -> Tensor:
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"reduction must be one of {REDUCTIONS}, got {reduction!r}")
+    return values.mean() if reduction == "mean" else values
+
+
+def _full_precision(reference: Tensor, estimate: Tensor) -> tuple[Tensor, Tensor]:
+    dtype = torch.promote_types(reference.dtype, estimate.dtype)
+    dtype = torch.promote_types(dtype, torch.float32)
+    return reference.to(dtype), estimate.to(dtype)
+
+
+def snr_loss(
+    reference: Tensor,
+    estimate: Tensor,
+    lengths: Tensor | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Negative signal-to-noise ratio of an estimate in dB.
+
+    10 log10((|estimate - reference|^2 + FLOOR) / (|reference|^2 + FLOOR)), powers being
+    means over the valid samples. Where the reference is silent this is the estimate's
+    level over the floor, and its gradient pushes the estimate towards silence. Where
+    the estimate is silent it is 0 dB: all of the reference is missing.
+
+    Arguments
+    ---------
+    reference : torch.Tensor
+        The target, shape [batch, time] or [batch, ears, time].
+    estimate : torch.Tensor
+        Same shape.
+    lengths : torch.Tensor, optional
+        Relative lengths in (0, 1], shape [batch]; None for all of it.
+    reduction : str
+        "mean" over items and ears, or "none".
+
+    Returns
+    -------
+    torch.Tensor
+        In dB: a scalar, or shape [batch] or [batch, ears] with "none".
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit or the reduction is unknown.
+
+    Example
+    -------
+    >>> reference = torch.ones(1, 2, 100)
+    >>> snr_loss(reference, 0.9 * reference).round(decimals=3)
+    tensor(-20.)
+    """
+    with torch.autocast(reference.device.type, enabled=False):
+        pair = _full_precision(reference, estimate)
+        s, y, count = align(*pair, lengths)
+        count = count.clamp(min=1)
+        noise, target = (y - s).square().sum(-1) / count, s.square().sum(-1) / count
+        return _reduce(_decibel(noise + FLOOR) - _decibel(target + FLOOR), reduction)
+
+
+def si_sdr_loss(
+    reference: Tensor,
+    estimate: Tensor,
+    lengths: Tensor | None = None,
+    reduction: str = "mean",
+    zero_mean: bool = True,
+) -> Tensor:
+    """Negative scale-invariant signal-to-distortion ratio of an estimate in dB.
+
+    With S the reference's power, C the mean product of both signals and E the power of
+    what the scaled reference does not explain, the loss is
+    10 log10((S + FLOOR) (E + FLOOR) / (C^2 + FLOOR^2)). It treats both kinds of silence
+    alike: a silent estimate scores the reference's level over the floor (not 0 dB), a
+    silent reference the estimate's, with a gradient towards silence.
+
+    Arguments
+    ---------
+    reference : torch.Tensor
+        The target, shape [batch, time] or [batch, ears, time].
+    estimate : torch.Tensor
+        Same shape.
+    lengths : torch.Tensor, optional
+        Relative lengths in (0, 1], shape [batch]; None for all of it.
+    reduction : str
+        "mean" over items and ears, or "none".
+    zero_mean : bool
+        Take out the means over the valid samples first, as SI-SNR does.
+
+    Returns
+    -------
+    torch.Tensor
+        In dB: a scalar, or shape [batch] or [batch, ears] with "none".
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit or the reduction is unknown.
+
+    Notes
+    -----
+    Le Roux, Wisdom, Erdogan, Hershey: "SDR - half-baked or well done?", ICASSP 2019.
+
+    Example
+    -------
+    >>> reference = torch.tensor([[1.0, -1.0, 1.0, -1.0]])
+    >>> noise = torch.tensor([[0.1, 0.1, -0.1, -0.1]])
+    >>> si_sdr_loss(reference, 5 * (reference + noise)).round(decimals=3)
+    tensor(-20.)
+    """
+    with torch.autocast(reference.device.type, enabled=False):
+        pair = _full_precision(reference, estimate)
+        s, y, count = align(*pair, lengths, zero_mean)
+        count = count.clamp(min=1)
+        target, common = s.square().sum(-1) / count, (s * y).sum(-1) / count
+        scale = common / (target + FLOOR)
+        error = (y - scale.unsqueeze(-1) * s).square().sum(-1) / count
+        ratio = _decibel(target + FLOOR) - _decibel(common.square() + FLOOR**2)
+        return _reduce(ratio + _decibel(error + FLOOR), reduction)

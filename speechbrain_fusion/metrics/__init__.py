@@ -1,0 +1,23 @@
+"""Metrics: plain functions of (reference, estimate, ..., lengths), and one table."""
+
+from speechbrain_fusion.metrics.binaural import ild, ild_error, itd, itd_error
+from speechbrain_fusion.metrics.comparison import compare_csv, paired_difference
+from speechbrain_fusion.metrics.perceptual import estoi, pesq, stoi
+from speechbrain_fusion.metrics.signal import si_sdr, snr
+from speechbrain_fusion.metrics.table import MetricTable, evaluate
+
+__all__ = [
+    "MetricTable",
+    "compare_csv",
+    "estoi",
+    "evaluate",
+    "ild",
+    "ild_error",
+    "itd",
+    "itd_error",
+    "paired_difference",
+    "pesq",
+    "si_sdr",
+    "snr",
+    "stoi",
+]

@@ -1,0 +1,124 @@
+"""Two runs compared item by item: the mean difference and how sure it is."""
+
+import csv
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+
+class PairedDifference(NamedTuple):
+    """Mean of a - b, the limits of its confidence interval, and the pairs used."""
+
+    mean: float
+    low: float
+    high: float
+    pairs: int
+
+
+def paired_difference(
+    a: Sequence[float] | np.ndarray,
+    b: Sequence[float] | np.ndarray,
+    confidence: float = 0.95,
+) -> PairedDifference:
+    """Estimate the mean difference a - b of paired values, with its interval.
+
+    Arguments
+    ---------
+    a, b : sequence of float or np.ndarray
+        Values of the same items in the same order, shape [items]. Pairs with NaN or
+        inf do not count.
+    confidence : float
+        Probability that the interval covers the true mean, 0 to 1.
+
+    Returns
+    -------
+    PairedDifference
+        mean, low, high and the number of pairs. The interval is NaN below two pairs.
+
+    Raises
+    ------
+    ValueError
+        If the numbers of values differ.
+
+    Notes
+    -----
+    Student: "The probable error of a mean", Biometrika 6, 1908: mean +- t s / sqrt(n).
+
+    Example
+    -------
+    >>> mean, low, high, pairs = paired_difference([2.0, 4.0, 6.0], [1.0, 2.0, 3.0])
+    >>> mean, round(low, 3), round(high, 3), pairs
+    (2.0, -0.484, 4.484, 3)
+    """
+    a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    if a.shape != b.shape or a.ndim != 1:
+        raise ValueError(f"expected two equal rows of values, got {a.shape}, {b.shape}")
+    paired = np.isfinite(a) & np.isfinite(b)
+    difference, pairs = a[paired] - b[paired], int(paired.sum())
+    mean = float(difference.mean()) if pairs else math.nan
+    if pairs < 2:
+        return PairedDifference(mean, math.nan, math.nan, pairs)
+    error = float(difference.std(ddof=1)) / math.sqrt(pairs)
+    half = float(stats.t.ppf(0.5 + confidence / 2, pairs - 1)) * error
+    return PairedDifference(mean, mean - half, mean + half, pairs)
+
+
+def _enhanced(path: Path | str, metric: str) -> dict[str, float]:
+    """Read each item's enhanced score, averaged over its channels."""
+    with open(path, encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        name = f"{metric}_enhanced"
+        columns = reader.fieldnames or ()
+        found = [x for x in columns if x == name or x.startswith(f"{name}_")]
+        if not found or "id" not in columns:
+            raise ValueError(f"{path}: expected columns id and {name}[_channel]")
+        return {
+            row["id"]: sum(float(row[x] or "nan") for x in found) / len(found)
+            for row in reader
+        }
+
+
+def compare_csv(
+    path_a: Path | str, path_b: Path | str, metric: str, confidence: float = 0.95
+) -> PairedDifference:
+    r"""Compare the enhanced scores of two runs over the same items.
+
+    Arguments
+    ---------
+    path_a, path_b : Path or str
+        What `MetricTable.write_csv` wrote for each run.
+    metric : str
+        A metric's name; its channels are averaged per item.
+    confidence : float
+        Of the interval, 0 to 1.
+
+    Returns
+    -------
+    PairedDifference
+        Of run a - run b.
+
+    Raises
+    ------
+    ValueError
+        If a file lacks the metric, or the runs scored different items.
+
+    Example
+    -------
+    >>> paths = [getfixture("tmp_path") / name for name in ("a.csv", "b.csv")]
+    >>> _ = paths[0].write_text("id,snr_enhanced\nx,3\ny,5\n")
+    >>> _ = paths[1].write_text("id,snr_enhanced\ny,4\nx,2\n")
+    >>> compare_csv(*paths, "snr")
+    PairedDifference(mean=1.0, low=1.0, high=1.0, pairs=2)
+    """
+    a, b = _enhanced(path_a, metric), _enhanced(path_b, metric)
+    if odd := sorted(a.keys() ^ b.keys()):
+        shown = ", ".join(odd[:3])
+        raise ValueError(
+            f"{path_a} and {path_b} hold different items: {len(odd)} are in one only,"
+            f" such as {shown}"
+        )
+    return paired_difference([a[x] for x in a], [b[x] for x in a], confidence)

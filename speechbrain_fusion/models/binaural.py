@@ -1,0 +1,179 @@
+"""Binaural enhancement by two TasNets that meet in latent fusion layers.
+
+Source: Gajecki & Nogueira, "Deep Latent Fusion Layers for Binaural Speech
+Enhancement", IEEE/ACM TASLP, 2023, and the same authors' report to the 1st Clarity
+Enhancement Challenge, 2021.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from speechbrain_fusion.nnet import (
+    FusionLayer,
+    LearnedFilterbank,
+    PointwiseConv,
+    STFTFilterbank,
+    TemporalConvNet,
+)
+from speechbrain_fusion.nnet.tcn import PReLU
+
+Choice = TypeVar("Choice")
+
+STAGES: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "front": ("front",),
+    "back": ("back",),
+    "both": ("front", "back"),
+}
+MASKS: dict[str, Callable[[Tensor], Tensor]] = {
+    "softmax": lambda x: x.softmax(dim=2),
+    "sigmoid": torch.sigmoid,
+    "relu": torch.relu,
+}
+OUTPUTS: dict[str, type[nn.Module]] = {"linear": nn.Identity, "tanh": nn.Tanh}
+
+
+def _choose(option: str, value: str, choices: Mapping[str, Choice]) -> Choice:
+    """Look an option's value up, or say which values there are."""
+    if value not in choices:
+        raise ValueError(f"{option}: expected one of {list(choices)}, got {value!r}")
+    return choices[value]
+
+
+class BinauralTasNet(nn.Module):
+    """One TasNet per ear, joined by Hadamard products of the ears' latents.
+
+    The ears are an axis of one computation; the topologies have equal parameters.
+    Letters are those of the Conv-TasNet and fusion papers. Depends on no sample
+    later than the window that holds the output sample, if causal.
+
+    Arguments
+    ---------
+    N : int
+        Filters of the encoder (learned) or half the window (STFT).
+    L : int
+        Window of the learned encoder in samples.
+    B, H, S : int
+        Channels of bottleneck, hidden and skip path.
+    P, X, R : int
+        Taps of the depthwise convolutions, blocks per repeat, repeats.
+    fuse : str
+        Where the ears meet: "front" (encodings), "back" (behind the temporal
+        convolutions), "both" or "none".
+    encoding : str
+        "learned" or "stft" (2N window, N / 2 hop, noisy phase).
+    causal : bool
+        No sample later than the window; otherwise global norms over all the signal.
+    share_norms : bool
+        Two norms for all blocks of a network (as published) or two for each.
+    encoder_activation : str
+        "linear" or "relu".
+    mask_activation : str
+        "softmax" (over channels), "sigmoid" or "relu".
+    output_activation : str
+        "linear" or "tanh".
+    stft_pad : bool
+        Whether the STFT pads both ends (see `STFTFilterbank`).
+    ears : int
+        Number of channels, two unless the layer is reused for larger arrays.
+
+    Example
+    -------
+    >>> model = BinauralTasNet(N=16, L=8, B=8, H=8, S=12, P=5, X=2, R=1)
+    >>> model(torch.randn(3, 2, 1000)).shape
+    torch.Size([3, 2, 1000])
+    """
+
+    def __init__(
+        self,
+        N: int = 64,
+        L: int = 16,
+        B: int = 64,
+        H: int = 64,
+        S: int = 512,
+        P: int = 128,
+        X: int = 2,
+        R: int = 2,
+        fuse: str = "both",
+        encoding: str = "learned",
+        causal: bool = True,
+        share_norms: bool = False,
+        encoder_activation: str = "linear",
+        mask_activation: str = "softmax",
+        output_activation: str = "linear",
+        stft_pad: bool = True,
+        ears: int = 2,
+    ) -> None:
+        super().__init__()
+        self.ears, self.causal = ears, causal
+        self.stages = _choose("fuse", fuse, STAGES)
+        self.mask_activation = _choose("mask_activation", mask_activation, MASKS)
+        banks: dict[str, Callable[[], LearnedFilterbank | STFTFilterbank]] = {
+            "learned": lambda: LearnedFilterbank(N, L, encoder_activation, ears),
+            "stft": lambda: STFTFilterbank(N, stft_pad),
+        }
+        self.filterbank = _choose("encoding", encoding, banks)()
+        channels = self.filterbank.channels
+        self.tcn = TemporalConvNet(
+            channels, B, H, S, P, X, R, causal, share_norms, ears
+        )
+        self.mask = nn.Sequential(PReLU(S, ears), PointwiseConv(S, channels, ears))
+        self.output = _choose("output_activation", output_activation, OUTPUTS)()
+        self.fusion = FusionLayer()
+
+    @property
+    def latency(self) -> int:
+        """Algorithmic latency in samples: the encoder's window."""
+        return self.filterbank.window
+
+    def forward(self, noisy: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Enhance both ears.
+
+        Arguments
+        ---------
+        noisy : Tensor
+            [batch, ears, time].
+        lengths : Tensor, optional
+            Relative lengths [batch] of a padded batch, as SpeechBrain gives them.
+
+        Returns
+        -------
+        Tensor
+            [batch, ears, time].
+
+        Raises
+        ------
+        ValueError
+            If the input has another number of ears.
+        """
+        if noisy.dim() != 3 or noisy.shape[1] != self.ears:
+            raise ValueError(
+                f"expected [batch, {self.ears} ears, time], got {tuple(noisy.shape)}"
+            )
+        latent, own = self.filterbank.analyze(noisy)
+        valid = self._valid_frames(latent, lengths, noisy.shape[-1])
+        # causal layers do not hear the padding, which follows
+        inside = None if self.causal else valid
+        hidden = self.tcn(self._fuse("front", latent), inside)
+        mask = self.mask_activation(self.mask(self._fuse("back", hidden)))
+        mask = mask if valid is None else mask * valid
+        return self.output(self.filterbank.synthesize(mask, own, noisy.shape[-1]))
+
+    def _fuse(self, stage: str, latents: Tensor) -> Tensor:
+        """Give every ear the product of all, where this stage is fused."""
+        if stage not in self.stages:
+            return latents
+        return self.fusion(*latents.unbind(1)).unsqueeze(1).expand_as(latents)
+
+    def _valid_frames(
+        self, latent: Tensor, lengths: Tensor | None, time: int
+    ) -> Tensor | None:
+        """Mark the frames inside each item: [batch, 1, 1, frames], or None."""
+        if lengths is None:
+            return None
+        count = self.filterbank.frames((lengths * time).round())
+        index = torch.arange(latent.shape[-1], device=latent.device)
+        return (index < count.view(-1, 1, 1, 1)).to(latent.dtype)

@@ -1,0 +1,18 @@
+"""Layers that know nothing of tasks."""
+
+from speechbrain_fusion.nnet.convolution import DepthwiseConv, PointwiseConv
+from speechbrain_fusion.nnet.filterbank import LearnedFilterbank, STFTFilterbank
+from speechbrain_fusion.nnet.fusion import FusionLayer
+from speechbrain_fusion.nnet.normalization import ChannelNorm, GlobalNorm
+from speechbrain_fusion.nnet.tcn import TemporalConvNet
+
+__all__ = [
+    "ChannelNorm",
+    "DepthwiseConv",
+    "FusionLayer",
+    "GlobalNorm",
+    "LearnedFilterbank",
+    "PointwiseConv",
+    "STFTFilterbank",
+    "TemporalConvNet",
+]

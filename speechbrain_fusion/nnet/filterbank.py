@@ -1,0 +1,182 @@
+"""Filterbanks between waveform and latent: learned (TasNet) and short-time Fourier.
+
+Both offer `analyze`, which gives the non-negative or real latent to be processed and
+what is needed to come back, and `synthesize`, which applies a mask and returns to the
+waveform. Both look `window` samples ahead and no further.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from speechbrain_fusion.nnet.convolution import PointwiseConv
+
+
+def frame(x: Tensor, size: int, hop: int) -> Tensor:
+    """Cut [..., time] into overlapping frames [..., size, frames].
+
+    Example
+    -------
+    >>> frame(torch.arange(6), size=4, hop=2)
+    tensor([[0, 2],
+            [1, 3],
+            [2, 4],
+            [3, 5]])
+    """
+    return x.unfold(-1, size, hop).transpose(-1, -2)
+
+
+def overlap_add(frames: Tensor, hop: int) -> Tensor:
+    """Sum frames [..., size, frames] to [..., size + hop * (frames - 1)].
+
+    The hop divides the size: each part of one hop's length is shifted by its place.
+
+    Example
+    -------
+    >>> overlap_add(torch.ones(4, 3), hop=2)
+    tensor([1., 1., 2., 2., 2., 2., 1., 1.])
+    """
+    parts = frames.unflatten(-2, (-1, hop))
+    overlap = parts.shape[-3]
+    shifted = [
+        F.pad(parts[..., place, :, :], (place, overlap - 1 - place))
+        for place in range(overlap)
+    ]
+    return torch.stack(shifted).sum(0).transpose(-1, -2).flatten(-2)
+
+
+def complete_frames(x: Tensor, size: int, hop: int) -> Tensor:
+    """Append zeros to [..., time] until frames of `size` every `hop` cover it all.
+
+    Example
+    -------
+    >>> complete_frames(torch.ones(1, 5), size=4, hop=2).shape
+    torch.Size([1, 6])
+    """
+    time = x.shape[-1]
+    return F.pad(x, (0, max(size - time, -(time - size) % hop)))
+
+
+class LearnedFilterbank(nn.Module):
+    """Encoder and decoder of a TasNet: a strided convolution and its transpose.
+
+    Arguments
+    ---------
+    channels : int
+        Filters N.
+    window : int
+        Kernel L in samples, even; the stride is L / 2.
+    activation : str
+        Of the encoder: "linear" or "relu".
+    ears : int
+        Number of networks side by side.
+
+    Example
+    -------
+    >>> bank = LearnedFilterbank(64, window=16, ears=2)
+    >>> latent, own = bank.analyze(torch.randn(3, 2, 1000))
+    >>> latent.shape, bank.synthesize(torch.ones_like(latent), own, 1000).shape
+    (torch.Size([3, 2, 64, 124]), torch.Size([3, 2, 1000]))
+    """
+
+    def __init__(
+        self, channels: int, window: int, activation: str = "linear", ears: int = 1
+    ) -> None:
+        super().__init__()
+        if window < 2 or window % 2:
+            raise ValueError(f"window L: expected an even number, got {window}")
+        if activation not in ("linear", "relu"):
+            raise ValueError(
+                f"encoder_activation: expected linear or relu, got {activation!r}"
+            )
+        self.channels, self.window, self.hop = channels, window, window // 2
+        self.relu = activation == "relu"
+        self.encoder = PointwiseConv(window, channels, ears)
+        self.decoder = PointwiseConv(channels, window, ears, bias=False)
+
+    def frames(self, samples: Tensor) -> Tensor:
+        """Count the frames that hold any of the first `samples` samples."""
+        beyond = (samples - self.window).clamp(min=0)
+        return torch.div(beyond + self.hop - 1, self.hop, rounding_mode="floor") + 1
+
+    def analyze(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode [batch, ears, time]; both results are [batch, ears, N, frames]."""
+        padded = complete_frames(x, self.window, self.hop)
+        latent = self.encoder(frame(padded, self.window, self.hop))
+        latent = F.relu(latent) if self.relu else latent
+        return latent, latent
+
+    def synthesize(self, mask: Tensor, latent: Tensor, time: int) -> Tensor:
+        """Decode the masked latent to [batch, ears, time]."""
+        return overlap_add(self.decoder(mask * latent), self.hop)[..., :time]
+
+
+class STFTFilterbank(nn.Module):
+    """Short-time Fourier magnitudes; the inverse keeps the noisy phase.
+
+    The window is a periodic Hamming window of 2N samples, the hop N / 2, and the
+    synthesis window undoes the analysis window for this hop (Griffin & Lim, 1984).
+
+    Arguments
+    ---------
+    channels : int
+        N, a power of two; there are N + 1 bins.
+    pad : bool
+        Whether to pad both ends, so that a mask of ones returns the input to 1e-6 at
+        any length; without, frames are taken where the window fits (the released
+        reference).
+
+    Example
+    -------
+    >>> bank = STFTFilterbank(64)
+    >>> x = torch.randn(3, 2, 1001)
+    >>> latent, own = bank.analyze(x)
+    >>> y = bank.synthesize(torch.ones_like(latent), own, 1001)
+    >>> bool((y - x).abs().max() < 1e-5)
+    True
+    """
+
+    def __init__(self, channels: int, pad: bool = True) -> None:
+        super().__init__()
+        if channels < 4 or channels & (channels - 1):
+            raise ValueError(
+                f"channels N of an STFT: expected a power of two, got {channels}"
+            )
+        self.channels, self.window, self.hop = channels + 1, 2 * channels, channels // 2
+        self.past = self.window - self.hop if pad else 0
+        window = torch.hamming_window(self.window, periodic=True)
+        gain = window.square().unflatten(0, (-1, self.hop)).sum(0)
+        self.analysis: Tensor
+        self.synthesis: Tensor
+        self.register_buffer("analysis", window, persistent=False)
+        self.register_buffer(
+            "synthesis", window / gain.repeat(window.numel() // self.hop), False
+        )
+
+    def frames(self, samples: Tensor) -> Tensor:
+        """Count the frames that hold any of the first `samples` samples."""
+        if self.past:
+            return (
+                torch.div(samples + self.past - 1, self.hop, rounding_mode="floor") + 1
+            )
+        beyond = (samples - self.window).clamp(min=0)
+        return torch.div(beyond, self.hop, rounding_mode="floor") + 1
+
+    def analyze(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return magnitudes and the complex spectrum, [batch, ears, N + 1, frames]."""
+        if self.past:
+            x = F.pad(x, (self.past, self.past))
+            x = complete_frames(x, self.window, self.hop)
+        with torch.autocast(x.device.type, enabled=False):
+            x = x.to(self.analysis.dtype)
+            frames = frame(x, self.window, self.hop) * self.analysis[:, None]
+            spectrum = torch.fft.rfft(frames, dim=-2)
+            return spectrum.abs(), spectrum
+
+    def synthesize(self, mask: Tensor, spectrum: Tensor, time: int) -> Tensor:
+        """Return the masked spectrum's waveform, [batch, ears, time]."""
+        with torch.autocast(spectrum.device.type, enabled=False):
+            frames = torch.fft.irfft(mask * spectrum, n=self.window, dim=-2)
+            y = overlap_add(frames * self.synthesis[:, None], self.hop)
+        y = y[..., self.past : self.past + time]
+        return F.pad(y, (0, time - y.shape[-1]))

@@ -1,0 +1,1 @@
+"""What a person looks at and listens to after a run."""

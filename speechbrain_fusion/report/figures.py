@@ -1,0 +1,134 @@
+"""Figures of a run, drawn by matplotlib (extra `plots`)."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from speechbrain_fusion.data.files import written_whole
+
+SIGNALS = {"mixture": "noisy", "enhanced": "enhanced", "target": "clean"}
+# Decibels below the loudest cell that a spectrogram shows.
+RANGE = 70.0
+
+
+def import_pyplot() -> Any:
+    """Import matplotlib without a screen.
+
+    Raises
+    ------
+    ImportError
+        Naming the extra to install.
+    """
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise ImportError(
+            'figures need matplotlib: pip install "speechbrain-fusion[plots]"'
+        ) from error
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    return pyplot
+
+
+def draw_run(
+    path: Path,
+    history: Sequence[Mapping[str, float]],
+    example: Mapping[str, Tensor],
+    rate: int,
+) -> None:
+    """Draw waveforms and spectrograms of one item, and the learning curve.
+
+    Arguments
+    ---------
+    path : Path
+        The PNG to write.
+    history : sequence of dict
+        The figures of each epoch.
+    example : dict of str to Tensor
+        "mixture", "enhanced" and "target", [channels, time]; the first channel's
+        spectrogram is drawn.
+    rate : int
+        Sample rate in Hz.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    """
+    pyplot = import_pyplot()
+    figure, axes = pyplot.subplots(
+        3, 3, figsize=(13, 8), layout="constrained", height_ratios=(2, 3, 2)
+    )
+    names = [name for name in SIGNALS if name in example]
+    peak = max(float(example[name].abs().max()) for name in names)
+    loudest = max(_decibels(example[name][0], rate).max() for name in names)
+    for column, name in enumerate(names):
+        _draw_waveform(axes[0, column], example[name], rate, peak)
+        axes[0, column].set_title(SIGNALS[name])
+        image = _draw_spectrogram(axes[1, column], example[name][0], rate, loudest)
+    figure.colorbar(image, ax=axes[1, :], label="dB re loudest cell")
+    grid = axes[2, 0].get_gridspec()
+    for axis in axes[2]:
+        axis.remove()
+    _draw_curve(figure.add_subplot(grid[2, :]), history)
+    with written_whole(path, "wb") as file:
+        figure.savefig(file, dpi=100, format="png")
+    pyplot.close(figure)
+
+
+def _draw_waveform(axis: Any, signal: Tensor, rate: int, peak: float) -> None:
+    """Draw all channels of a signal over each other."""
+    time = np.arange(signal.shape[-1]) / rate
+    labels = ("left ear", "right ear") if len(signal) == 2 else ("",) * len(signal)
+    for channel, label in zip(signal, labels, strict=True):
+        axis.plot(time, channel, linewidth=0.4, label=label, alpha=0.8)
+    axis.set(xlim=(0, time[-1]), ylim=(-peak, peak), ylabel="amplitude")
+    if len(signal) == 2:
+        axis.legend(loc="upper right", fontsize="small")
+
+
+def _decibels(signal: Tensor, rate: int) -> np.ndarray:
+    """Return the spectrogram [bins, frames] in dB, 32-ms Hann windows, 8-ms hop."""
+    size = round(0.032 * rate)
+    window = torch.hann_window(size)
+    spectrum = torch.stft(
+        signal.float(), size, size // 4, window=window, return_complex=True
+    )
+    return (20 * spectrum.abs().clamp(min=1e-8).log10()).numpy()
+
+
+def _draw_spectrogram(axis: Any, signal: Tensor, rate: int, loudest: float) -> Any:
+    image = axis.imshow(
+        _decibels(signal, rate) - loudest,
+        origin="lower",
+        aspect="auto",
+        extent=(0, signal.shape[-1] / rate, 0, rate / 2000),
+        vmin=-RANGE,
+        vmax=0,
+        cmap="magma",
+    )
+    axis.set(xlabel="time / s", ylabel="frequency / kHz")
+    return image
+
+
+def _draw_curve(axis: Any, history: Sequence[Mapping[str, float]]) -> None:
+    """Draw the losses and, on a second scale, the validation metrics."""
+    epochs = [figures["epoch"] for figures in history]
+    names = list(dict.fromkeys(name for figures in history for name in figures))
+    second = axis.twinx()
+    for name in names:
+        values = [figures.get(name, np.nan) for figures in history]
+        if name.endswith("loss"):
+            axis.plot(epochs, values, marker=".", label=name.replace("_", " "))
+        elif name.startswith("valid_"):
+            label = name.replace("_", " ")
+            second.plot(epochs, values, marker=".", linestyle="--", label=label)
+    axis.set(xlabel="epoch", ylabel="loss")
+    second.set_ylabel("metric")
+    handles = [line for part in (axis, second) for line in part.get_lines()]
+    axis.legend(handles=handles, loc="center right", fontsize="small")

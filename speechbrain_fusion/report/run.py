@@ -1,0 +1,60 @@
+"""The end of a run: tables, figure, and where everything lies."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from speechbrain_fusion.data.files import written_whole
+from speechbrain_fusion.metrics.table import MetricTable
+from speechbrain_fusion.report.figures import draw_run
+
+
+def write_report(
+    folder: Path,
+    table: MetricTable,
+    history: Sequence[Mapping[str, float]],
+    example: Mapping[str, Tensor] | None,
+    rate: int,
+) -> list[str]:
+    """Write what a test gave into the run's folder.
+
+    Arguments
+    ---------
+    folder : Path
+        The run's output folder.
+    table : MetricTable
+        The test's scores.
+    history : sequence of dict
+        The figures of each epoch.
+    example : dict of str to Tensor, optional
+        Signals "mixture", "enhanced" and "target" of one item, [channels, time].
+    rate : int
+        Their sample rate in Hz.
+
+    Returns
+    -------
+    list of str
+        Lines to print: the table, and where everything lies.
+    """
+    table.write_csv(folder / "test_items.csv")
+    table.write_json(folder / "test_summary.json")
+    with written_whole(folder / "history.json") as file:
+        json.dump(list(history), file, indent=1)
+    files = {
+        "every test item": "test_items.csv",
+        "summary": "test_summary.json",
+        "learning curve": "history.json",
+    }
+    lines = ["", table.text(), ""]
+    if example is not None:
+        files["audio"] = "examples/"
+        try:
+            draw_run(folder / "run.png", history, example, rate)
+            files["figure"] = "run.png"
+        except ImportError as error:
+            lines.append(f"no figure: {error}")
+    width = max(map(len, files))
+    lines += [f"{name:<{width}}  {folder / path}" for name, path in files.items()]
+    return lines

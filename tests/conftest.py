@@ -1,0 +1,58 @@
+"""What tests share: real data where it is, and small folders of recordings."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """Folder of real recordings, from the variable SBF_REAL_DATA."""
+    folder = os.environ.get("SBF_REAL_DATA")
+    if not folder:
+        pytest.skip("SBF_REAL_DATA names no folder of real recordings")
+    return Path(folder)
+
+
+def write_voice(path: Path, seconds: float, seed: int, rate: int = 16000) -> None:
+    """Write a syllable-like modulated harmonic sound, as a stand-in for a talker."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(round(seconds * rate)) / rate
+    pitch = rng.uniform(90, 220)
+    tones = sum(np.sin(2 * np.pi * pitch * k * time) / k for k in range(1, 12))
+    envelope = 0.55 + 0.45 * np.sin(2 * np.pi * rng.uniform(3, 5) * time)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    signal = 0.05 * tones * envelope + 0.001 * rng.standard_normal(time.size)
+    soundfile.write(path, signal, rate)
+
+
+def write_noise(path: Path, seconds: float, seed: int, rate: int = 16000) -> None:
+    """Write white noise."""
+    rng = np.random.default_rng(seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, 0.05 * rng.standard_normal(round(seconds * rate)), rate)
+
+
+@pytest.fixture
+def recordings(tmp_path: Path) -> Path:
+    """A small folder of one's own recordings: 4 + 2 + 2 talkers, 5 noises."""
+    folder = tmp_path / "recordings"
+    talkers = {"train": 4, "valid": 2, "test": 2}
+    for number, (split, count) in enumerate(talkers.items()):
+        for talker in range(count):
+            for utterance in range(2):
+                seed = 100 * number + 10 * talker + utterance
+                name = f"speech/{split}/{split}{talker}/{utterance}.wav"
+                write_voice(folder / name, 1.5 + 0.25 * utterance, seed)
+    for noise in range(5):
+        write_noise(folder / "noise" / f"noise{noise}.flac", 2.0, 900 + noise)
+    return folder

@@ -1,0 +1,138 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from speechbrain_fusion.models import BinauralTasNet
+from tests.golden.loaders import load_fusion
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+SMALL = {"N": 16, "L": 8, "B": 6, "H": 7, "S": 9, "P": 5, "X": 2, "R": 2}
+RELEASE = {"N": 512, "L": 64, "H": 256, "S": 64, "P": 256, "output_activation": "tanh"}
+TOPOLOGIES = ("none", "front", "back", "both")
+
+
+@pytest.mark.parametrize(
+    "name", ["fusion_independent_deep", "fusion_double_deep", "fusion_back_stft"]
+)
+def test_the_reference_is_reproduced(name):
+    model, inputs, outputs = load_fusion(GOLDEN / f"{name}.npz")
+    with torch.no_grad():
+        y = model(inputs["signal"])
+    error = (y - outputs["signal"]).norm() / outputs["signal"].norm()
+    assert error < 1e-5
+
+
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+@pytest.mark.parametrize(
+    ("configuration", "count"), [({}, 479_872), (RELEASE, 1_096_960)]
+)
+def test_published_parameter_counts(configuration, count, topology):
+    model = BinauralTasNet(share_norms=True, fuse=topology, **configuration)
+    assert sum(p.numel() for p in model.parameters()) == count
+
+
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+@pytest.mark.parametrize("encoding", ["learned", "stft"])
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize(("batch", "time"), [(1, 1), (3, 97), (2, 400)])
+def test_any_length_and_batch_keep_their_shape(topology, encoding, causal, batch, time):
+    model = BinauralTasNet(**SMALL, fuse=topology, encoding=encoding, causal=causal)
+    y = model(torch.randn(batch, 2, time))
+    assert y.shape == (batch, 2, time)
+    assert torch.isfinite(y).all()
+
+
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+@pytest.mark.parametrize("encoding", ["learned", "stft"])
+def test_no_output_depends_on_input_beyond_the_window(topology, encoding):
+    model = BinauralTasNet(**SMALL, fuse=topology, encoding=encoding).double()
+    x = torch.randn(1, 2, 300, dtype=torch.float64, requires_grad=True)
+    for sample in (0, 57, 128, 222):
+        y = model(x)[0, :, sample].sum()
+        grad = torch.autograd.grad(y, x)[0][0].abs().sum(0)
+        last = int(grad.nonzero().max())
+        assert last < sample + model.latency
+        assert last > sample - model.latency
+
+
+def test_a_model_that_is_not_causal_does_look_ahead():
+    model = BinauralTasNet(**SMALL, causal=False).double()
+    x = torch.randn(1, 2, 300, dtype=torch.float64, requires_grad=True)
+    grad = torch.autograd.grad(model(x)[0, :, 57].sum(), x)[0]
+    assert grad[..., -1].abs().sum() > 0
+
+
+@pytest.mark.parametrize(("topology", "crosses"), [("none", False), ("both", True)])
+@pytest.mark.parametrize("encoding", ["learned", "stft"])
+def test_only_fusion_lets_one_ear_hear_the_other(topology, crosses, encoding):
+    model = BinauralTasNet(**SMALL, fuse=topology, encoding=encoding)
+    x = torch.randn(1, 2, 200, requires_grad=True)
+    grad = torch.autograd.grad(model(x)[:, 0].square().sum(), x)[0]
+    assert bool(grad[:, 1].abs().sum() > 0) is crosses
+    assert grad[:, 0].abs().sum() > 0
+
+
+@pytest.mark.parametrize("encoding", ["learned", "stft"])
+@pytest.mark.parametrize("causal", [True, False])
+def test_an_item_of_a_padded_batch_gives_what_it_gives_alone(encoding, causal):
+    model = BinauralTasNet(**SMALL, encoding=encoding, causal=causal).double()
+    long = torch.randn(1, 2, 400, dtype=torch.float64)
+    short = torch.randn(1, 2, 277, dtype=torch.float64)
+    padded = torch.cat([long, torch.nn.functional.pad(short, (0, 123))])
+    together = model(padded, lengths=torch.tensor([1.0, 277 / 400]))
+    torch.testing.assert_close(together[:1], model(long))
+    torch.testing.assert_close(together[1:, :, :277], model(short))
+
+
+def test_swapping_ears_and_their_weights_swaps_the_outputs():
+    model, x = BinauralTasNet(**SMALL, fuse="both"), torch.randn(2, 2, 200)
+    y = model(x)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(parameter.flip(0))
+    torch.testing.assert_close(model(x.flip(1)), y.flip(1))
+
+
+def test_mask_and_output_activations_are_options():
+    x = torch.randn(1, 2, 200)
+    results = [
+        BinauralTasNet(**SMALL, mask_activation=mask, output_activation=output)(x)
+        for mask in ("softmax", "sigmoid", "relu")
+        for output in ("linear", "tanh")
+    ]
+    assert all(result.shape == x.shape for result in results)
+    assert results[-1].abs().max() <= 1
+
+
+@pytest.mark.parametrize("share", [True, False])
+def test_norms_are_shared_or_each_blocks_own(share):
+    model = BinauralTasNet(**SMALL, share_norms=share)
+    assert len(model.tcn.norms) == (2 if share else 2 * SMALL["X"] * SMALL["R"])
+
+
+def test_bf16_stays_near_single_precision():
+    model, x = BinauralTasNet(**SMALL), torch.randn(2, 2, 400)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = model(x)
+    assert (y.float() - model(x)).norm() < 0.1 * model(x).norm()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("fuse", "middle", "none.*front.*back.*both"),
+        ("encoding", "mel", "learned.*stft"),
+        ("encoder_activation", "gelu", "linear or relu"),
+        ("mask_activation", "tanh", "softmax.*sigmoid.*relu"),
+        ("output_activation", "relu", "linear.*tanh"),
+    ],
+)
+def test_an_unknown_option_is_named_with_what_was_expected(option, value, expected):
+    with pytest.raises(ValueError, match=f"{option}: expected.*{expected}.*{value}"):
+        BinauralTasNet(**SMALL, **{option: value})
+
+
+def test_mono_where_two_ears_are_needed_is_refused():
+    with pytest.raises(ValueError, match=r"expected \[batch, 2 ears, time\], got"):
+        BinauralTasNet(**SMALL)(torch.randn(1, 1, 200))
