@@ -1,6 +1,8 @@
 """Checkpoints that are whole or not there, and that say when they do not fit."""
 
+import pickle
 import shutil
+import textwrap
 from logging import DEBUG
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,15 @@ from speechbrain.utils.logger import get_logger
 logger = get_logger(__name__)
 
 UNFINISHED = "unfinished-"
+# what the hooks raise for the files of another model and for broken ones
+UNFIT = (
+    RuntimeError,
+    KeyError,
+    ValueError,
+    TypeError,
+    EOFError,
+    pickle.UnpicklingError,
+)
 
 
 class Checkpointer(checkpoints.Checkpointer):
@@ -67,10 +78,12 @@ class Checkpointer(checkpoints.Checkpointer):
         """
         try:
             super().load_checkpoint(checkpoint)
-        except (RuntimeError, KeyError, ValueError) as error:
+        except UNFIT as error:
+            # torch lists every parameter in a line of its own
+            reason = textwrap.shorten(f"{type(error).__name__}: {error}", 200)
             raise ValueError(
                 f"{checkpoint.path}: not a checkpoint of this model, expected one "
-                f"saved with the same configuration ({error}); train into another "
+                f"saved with the same configuration ({reason}); train into another "
                 "output_folder or remove it"
             ) from error
 

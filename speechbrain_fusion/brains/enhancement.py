@@ -42,6 +42,8 @@ class EnhancementBrain(sb.Brain):
       best checkpoint, the rate and the end.
     - epoch_counter, lr_annealing, train_logger: upstream's.
     - channels: names of the channels for the tables, e.g. [left, right].
+    - table_by: name of a condition of the items ("noise") by which the first metric is
+      listed too, or None.
     - examples: number of test items whose audio is kept.
 
     Source of the data-parallel order: see `EpochSampler`.
@@ -52,10 +54,21 @@ class EnhancementBrain(sb.Brain):
         self.history = History()
         self.example: dict[str, Tensor] | None = None
         self.table = self._new_table()
-        self.terms: dict[str, float] = {}
+        self._check_names()
         if self.checkpointer is not None:
             self.checkpointer.add_recoverable("history", self.history)
             self.checkpointer.add_recoverable("random_states", RandomStates())
+
+    def _check_names(self) -> None:
+        """Refuse a criterion or weights that nothing of the YAML belongs to."""
+        known, chosen = list(self.hparams.valid_metrics), self.hparams.select
+        if chosen not in known:
+            raise ValueError(
+                f"select: expected one of valid_metrics, {known}, got {chosen!r}"
+            )
+        losses, weights = sorted(self.hparams.losses), sorted(self.hparams.loss_weights)
+        if losses != weights:
+            raise ValueError(f"loss_weights: expected keys {losses}, got {weights}")
 
     def _new_table(self) -> MetricTable:
         return MetricTable(channels=tuple(self.hparams.channels))
@@ -79,6 +92,8 @@ class EnhancementBrain(sb.Brain):
         if train:
             self.train_sampler = sampler
         loader_kwargs.setdefault("collate_fn", Batch.collate)
+        # the loader must not draw from the states that a checkpoint restores
+        loader_kwargs.setdefault("generator", torch.Generator())
         return super().make_dataloader(
             dataset, stage, ckpt_prefix, sampler=sampler, **loader_kwargs
         )
@@ -116,7 +131,8 @@ class EnhancementBrain(sb.Brain):
         }
         if stage == sb.Stage.TRAIN and len(terms) > 1:
             for name, term in terms.items():
-                self.terms[name] = self.terms.get(name, 0.0) + float(term.detach())
+                total = self.history.terms.get(name, 0.0)
+                self.history.terms[name] = total + float(term.detach())
         weights = self.hparams.loss_weights
         return torch.stack([weights[name] * terms[name] for name in terms]).sum()
 
@@ -145,24 +161,24 @@ class EnhancementBrain(sb.Brain):
             folder.mkdir(parents=True, exist_ok=True)
             for kind, signal in example.items():
                 path = folder / f"{name}_{kind}.wav"
-                soundfile.write(path, signal.T.numpy(), self.hparams.sample_rate)
+                # as floats: a scale-invariant loss lets a network exceed full scale
+                soundfile.write(
+                    path, signal.T.numpy(), self.hparams.sample_rate, subtype="FLOAT"
+                )
 
     # -- stages ----------------------------------------------------------------
 
     def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
         """Begin the tables of a stage anew."""
         self.table = self._new_table()
-        self.terms, self.kept = {}, 0
+        self.example, self.kept = None, 0
 
     def on_stage_end(
         self, stage: sb.Stage, stage_loss: float, epoch: int | None = None
     ) -> None:
         """Record what was measured; after validation decide, after test report."""
         if stage == sb.Stage.TRAIN and epoch is not None:
-            losses = gather(float(stage_loss))
-            steps = max(self.step, 1)
-            terms = {f"train_{k}": total / steps for k, total in self.terms.items()}
-            self.history.record(epoch, train_loss=sum(losses) / len(losses), **terms)
+            self._record_training(epoch, float(stage_loss))
             return
         self._merge_tables()
         if stage == sb.Stage.VALID and epoch is not None:
@@ -174,8 +190,25 @@ class EnhancementBrain(sb.Brain):
                 self.history.epochs,
                 self.example,
                 self.hparams.sample_rate,
+                by=self.hparams.table_by,
             )
             print("\n".join(lines))
+
+    def _record_training(self, epoch: int, loss: float) -> None:
+        """Average the loss and its terms over the processes."""
+        processes = gather({"loss": loss, **self._average_terms()})
+        self.history.terms = {}
+        self.history.record(
+            epoch,
+            **{
+                f"train_{name}": sum(p[name] for p in processes) / len(processes)
+                for name in processes[0]
+            },
+        )
+
+    def _average_terms(self) -> dict[str, float]:
+        steps = max(self.step, 1)
+        return {name: total / steps for name, total in self.history.terms.items()}
 
     def _merge_tables(self) -> None:
         """Give every process the items of all."""
@@ -202,12 +235,12 @@ class EnhancementBrain(sb.Brain):
         )
         if hasattr(self.hparams.epoch_counter, "update_metric"):
             self.hparams.epoch_counter.update_metric(chosen)
-        if if_main_process():
-            self.hparams.train_logger.log_stats(
-                {"epoch": epoch, "lr": old_rate},
-                train_stats={"loss": self.history.epochs[-1]["train_loss"]},
-                valid_stats=valid,
-            )
+        # on all processes: upstream's loggers choose, and wait for each other
+        self.hparams.train_logger.log_stats(
+            {"epoch": epoch, "lr": old_rate},
+            train_stats={"loss": self.history.epochs[-1]["train_loss"]},
+            valid_stats=valid,
+        )
         if self.checkpointer is not None:
             self.checkpointer.save_and_keep_only(
                 meta={self.hparams.select: float(chosen), "epoch": epoch},
@@ -216,19 +249,30 @@ class EnhancementBrain(sb.Brain):
 
     # -- checkpoints -----------------------------------------------------------
 
+    def _should_save_intra_epoch_ckpt(self, *args: Any) -> bool:
+        """Wait for the optimizer's step: a checkpoint holds no gradients."""
+        stepped = self.step % self.grad_accumulation_factor == 0
+        return stepped and super()._should_save_intra_epoch_ckpt(*args)
+
     def on_evaluate_start(
         self, max_key: str | None = None, min_key: str | None = None
     ) -> None:
-        """Load the best checkpoint.
+        """Load the best checkpoint, and the history of the latest.
 
         Raises
         ------
         ValueError
-            If there is none, naming the folder.
+            If there is none with the key, naming the folder.
         """
-        if self.checkpointer is not None and not self.checkpointer.list_checkpoints():
+        if self.checkpointer is None:
+            return
+        # upstream would go on with the parameters as they happen to be
+        if self.checkpointer.find_checkpoint(max_key=max_key, min_key=min_key) is None:
+            scored = f" that has {max_key or min_key}" if max_key or min_key else ""
             raise ValueError(
-                f"{self.checkpointer.checkpoints_dir}: no checkpoint to evaluate, "
-                "train first"
+                f"{self.checkpointer.checkpoints_dir}: no checkpoint{scored} to "
+                "evaluate, train first"
             )
         super().on_evaluate_start(max_key=max_key, min_key=min_key)
+        latest = self.checkpointer.find_checkpoint()
+        self.history.load(latest.paramfiles["history"], True)

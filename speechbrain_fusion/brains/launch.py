@@ -9,6 +9,7 @@ abbreviated run option, and torchrun works without a GPU.
 
 import dataclasses
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import torch
 from hyperpyyaml import load_hyperpyyaml
 from hyperpyyaml.core import recursive_update
 from speechbrain.core import create_experiment_directory
-from speechbrain.utils.distributed import ddp_init_group
+from speechbrain.utils.distributed import ddp_init_group, run_on_main
 from speechbrain.utils.run_opts import RunOptions
 
 INCLUDE = "!include:"
@@ -52,8 +53,8 @@ def start_run(
     file, run_opts, changes = parse(list(arguments))
     path = find_yaml(file, Path(recipe).parent)
     base, overrides = resolve_include(path, changes)
-    keys = _load_tree(base)
-    check_keys(keys, overrides, base)
+    typed = dict.fromkeys(_typed_keys(arguments))
+    check_keys(_load_tree(base), {**typed, **overrides}, base)
     run_opts = choose_backend(dataclasses.replace(run_opts, param_file=str(path)))
     ddp_init_group(run_opts)
     with open(base, encoding="utf-8") as stream:
@@ -61,6 +62,8 @@ def start_run(
     create_experiment_directory(
         hparams["output_folder"], hyperparams_to_save=str(base), overrides=overrides
     )
+    # upstream keeps a copy of its caller, which is this file
+    run_on_main(shutil.copy, [recipe, hparams["output_folder"]])
     return hparams, run_opts
 
 
@@ -100,13 +103,12 @@ def resolve_include(path: Path, changes: Any) -> tuple[Path, dict[str, Any]]:
     changes : dict
         All changes of its keys together.
     """
-    if isinstance(changes, str):
-        changes = ruamel.yaml.YAML().load(changes)
-    tree, changes = _load_tree(path), changes or {}
+    tree = _load_tree(path)
+    changes = _load_changes(changes) if isinstance(changes, str) else changes
     tag = tree.tag.value or ""
     if not tag.startswith(INCLUDE):
         return path, changes
-    own = dict(tree)
+    own = dict(tree) if isinstance(tree, dict) else {}
     recursive_update(own, changes, must_match=False)
     return resolve_include(path.parent / tag.removeprefix(INCLUDE), own)
 
@@ -137,10 +139,11 @@ def check_keys(
 def choose_backend(run_opts: RunOptions) -> RunOptions:
     """Choose gloo for several processes where there is no GPU for each.
 
-    Upstream's default, NCCL, stops there with "Not enough GPUs".
+    Upstream's default, NCCL, stops there with "Not enough GPUs". All processes of a
+    machine choose the same.
     """
-    local = int(os.environ.get("LOCAL_RANK", 0))
-    on_cpu = run_opts.device == "cpu" or torch.cuda.device_count() <= local
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    on_cpu = run_opts.device == "cpu" or torch.cuda.device_count() < processes
     chosen = "distributed_backend" in run_opts.overridden_args
     if "LOCAL_RANK" not in os.environ or chosen or not on_cpu:
         return run_opts
@@ -152,9 +155,39 @@ def choose_backend(run_opts: RunOptions) -> RunOptions:
     )
 
 
+def _typed_keys(arguments: Sequence[str]) -> list[str]:
+    """List the keys on a command line that are no run options.
+
+    Upstream takes an abbreviated run option for the option, then ignores it.
+    """
+    options = {field.name for field in dataclasses.fields(RunOptions)}
+    names = [a[2:].partition("=")[0] for a in arguments if a.startswith("--")]
+    return [name for name in names if name not in options]
+
+
+def _load_changes(text: str) -> dict[str, Any]:
+    """Load the changes of a command line."""
+    try:
+        changes = ruamel.yaml.YAML().load(text) or {}
+    except ruamel.yaml.error.YAMLError as error:
+        raise ValueError(f"{_in_one_line(error)}: expected --key=value") from error
+    if not isinstance(changes, dict):
+        raise ValueError(f"{changes}: expected --key=value")
+    return changes
+
+
 def _load_tree(path: Path) -> Any:
     """Load a YAML with its tags, or name the place where it is none."""
     try:
-        return ruamel.yaml.YAML().load(path.read_text(encoding="utf-8"))
-    except (OSError, ruamel.yaml.error.YAMLError) as error:
-        raise ValueError(f"{path}: not a readable YAML file ({error})") from error
+        tree = ruamel.yaml.YAML().load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ruamel.yaml.error.YAMLError) as error:
+        raise ValueError(
+            f"{path}: not a readable YAML file ({_in_one_line(error)})"
+        ) from error
+    if not isinstance(tree, dict | ruamel.yaml.comments.TaggedScalar):
+        raise ValueError(f"{path}: expected a YAML file of keys, got {tree!r}")
+    return tree
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(f"{error}".split())

@@ -36,7 +36,7 @@ def gather(value: Any) -> list[Any]:
 def _random_states() -> dict[str, Any]:
     kind, keys, *rest = np.random.get_state()  # noqa: NPY002
     return {
-        "python": list(random.getstate()[1]),
+        "python": [list(random.getstate()[1]), random.getstate()[2]],
         "numpy": [kind, np.asarray(keys).tolist(), *rest],
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
@@ -44,7 +44,8 @@ def _random_states() -> dict[str, Any]:
 
 
 def _set_random_states(states: dict[str, Any]) -> None:
-    random.setstate((3, tuple(states["python"]), None))
+    inner, gauss = states["python"]
+    random.setstate((3, tuple(inner), gauss))
     kind, keys, *rest = states["numpy"]
     words = np.array(keys, dtype=np.uint32)
     np.random.set_state((kind, words, *rest))  # noqa: NPY002
@@ -88,6 +89,8 @@ class RandomStates:
 class History:
     """Figures of each epoch, as a part of a checkpoint.
 
+    `terms` are the sums of each loss since the epoch began.
+
     Example
     -------
     >>> history = History()
@@ -99,6 +102,7 @@ class History:
 
     def __init__(self) -> None:
         self.epochs: list[dict[str, float]] = []
+        self.terms: dict[str, float] = {}
 
     def record(self, epoch: int, **figures: float) -> None:
         """Add figures to an epoch's."""
@@ -109,9 +113,11 @@ class History:
     @mark_as_saver
     def save(self, path: Path) -> None:
         """Write as JSON."""
-        Path(path).write_text(json.dumps(self.epochs), encoding="utf-8")
+        state = {"epochs": self.epochs, "terms": self.terms}
+        Path(path).write_text(json.dumps(state), encoding="utf-8")
 
     @mark_as_loader
     def load(self, path: Path, end_of_epoch: bool) -> None:
         """Read back."""
-        self.epochs = json.loads(Path(path).read_text(encoding="utf-8"))
+        state = json.loads(Path(path).read_text(encoding="utf-8"))
+        self.epochs, self.terms = state["epochs"], state["terms"]

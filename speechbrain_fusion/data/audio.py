@@ -12,6 +12,8 @@ import torch
 import torchaudio
 
 SUFFIXES = (".wav", ".flac", ".ogg")
+# In samples; libsndfile gives 2**63 - 1 for a length that it does not know.
+LONGEST = 2**62
 
 
 class AudioError(ValueError):
@@ -75,10 +77,19 @@ def read(path: Path | str, start: int = 0, frames: int = -1) -> tuple[np.ndarray
     Raises
     ------
     AudioError
-        If the file cannot be read, naming it.
+        If the file cannot be read or ends before `start`, naming it.
     """
     try:
         with soundfile.SoundFile(str(path)) as file:
+            if file.frames > LONGEST:
+                raise AudioError(
+                    f"{path}: its header states no length (a FLAC written into a "
+                    "pipe?), expected one"
+                )
+            if start > file.frames:
+                raise AudioError(
+                    f"{path}: {file.frames} samples, expected at least {start}"
+                )
             file.seek(start)
             samples = file.read(frames, dtype="float32", always_2d=True)
             return np.ascontiguousarray(samples.T), file.samplerate

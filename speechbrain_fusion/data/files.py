@@ -56,9 +56,8 @@ def written_whole(path: Path | str, mode: str = "w") -> Iterator[IO]:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise OSError(
-                error.errno, f"not written: {error.strerror}", str(path)
-            ) from (error)
+            reason = f"not written: {error.strerror or error}"
+            raise OSError(error.errno, reason, str(path)) from error
         raise
 
 

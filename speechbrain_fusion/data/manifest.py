@@ -8,6 +8,7 @@ again when a source or an option has changed.
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ SILENCE = 0.5 / 2**15
 
 
 def audio_files(folder: Path) -> list[Path]:
-    """List a folder's audio files, at any depth, in order.
+    """List a folder's audio files, at any depth, also behind links, in order.
 
     Raises
     ------
@@ -35,7 +36,13 @@ def audio_files(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise AudioError(f"{folder}: no such folder, expected one with audio files")
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    # not rglob, which passes over linked folders
+    paths = [
+        Path(root, name)
+        for root, _, names in os.walk(folder, followlinks=True)
+        for name in names
+    ]
+    return sorted(path for path in paths if path.suffix.lower() in SUFFIXES)
 
 
 def inspect(path: Path, lowest_rate: int, channels: int = 1) -> Entry:
@@ -121,7 +128,10 @@ def fingerprint(paths: Iterable[Path], options: Mapping[str, Any]) -> str:
     >>> fingerprint([], {"rate": 8000}) == fingerprint([], {"rate": 16000})
     False
     """
-    stats = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in paths]
+    # a link to nothing is left to the inspection, which lists it with the others
+    stats = [
+        (str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in paths if p.exists()
+    ]
     content = json.dumps([stats, options], sort_keys=True, default=str)
     return hashlib.sha256(content.encode()).hexdigest()
 
@@ -145,6 +155,8 @@ def read_manifest(path: Path | str) -> Manifest:
             manifest = json.load(file)
     except (OSError, ValueError) as error:
         raise AudioError(f"{path}: not a readable manifest ({error})") from error
+    if not isinstance(manifest, dict):
+        raise AudioError(f"{path}: no manifest, expected a JSON object of entries")
     if not manifest:
         raise AudioError(f"{path}: an empty manifest, expected at least one entry")
     return manifest

@@ -12,6 +12,8 @@ one for test.
 """
 
 import json
+import os
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -31,6 +33,9 @@ from speechbrain_fusion.data.manifest import (
 logger = get_logger(__name__)
 
 SPLITS = ("train", "valid", "test")
+STAMP = "manifests.json"
+# Of what an entry holds: manifests of another version are built again.
+VERSION = 1
 Files = dict[str, list[Path]]
 NoiseSplit = Mapping[str, Sequence[str]]
 
@@ -57,6 +62,7 @@ def prepare_recordings(
         Seconds that training takes from a recording: at least one must be as long.
     noise_split : mapping of str to list of str, optional
         Names (without suffix) of the noises of "valid" and "test"; the others train.
+        Without any name it is as if not given.
     jobs : int
         Threads that read, -1 for one per core.
 
@@ -68,10 +74,16 @@ def prepare_recordings(
     Raises
     ------
     AudioError
-        For a missing folder, an empty split, unusable files (all are listed) or a
-        segment longer than every recording. Nothing is written then.
+        For a missing folder, an empty split, unusable files (all are listed), speech
+        outside a talker's folder or a segment longer than every recording. Nothing is
+        written then.
+    OSError
+        If a manifest cannot be written (a full disk, say), naming it. Those of before
+        stay.
     """
     data_folder, save_folder = Path(data_folder), Path(save_folder)
+    if noise_split is not None and not any(noise_split.values()):
+        noise_split = None
     files = {
         f"speech_{split}": paths
         for split, paths in split_speech(data_folder / "speech").items()
@@ -82,10 +94,9 @@ def prepare_recordings(
     _refuse_empty(files, data_folder)
     manifests = {name: save_folder / f"{name}.json" for name in files}
     sources = sorted(path for paths in files.values() for path in paths)
-    options = {"rate": rate, "segment": segment, "split": noise_split, "files": files}
+    options = {"version": VERSION, "rate": rate, "segment": segment, "files": files}
     digest = fingerprint(sources, options)
-    stamp = save_folder / "manifests.json"
-    if not _up_to_date(stamp, digest, manifests.values()):
+    if not _up_to_date(save_folder / STAMP, digest, manifests.values()):
         described = dict(
             zip(sources, inspect_all(sources, rate, jobs=jobs), strict=True)
         )
@@ -94,10 +105,7 @@ def prepare_recordings(
             for name, paths in files.items()
         }
         _check_segment(contents["speech_train"], segment, data_folder)
-        for name, path in manifests.items():
-            write_manifest(path, contents[name])
-        with written_whole(stamp) as file:
-            json.dump({"fingerprint": digest}, file)
+        _write_all(save_folder, contents, digest)
     for name in files:
         logger.info(f"{name}: {len(files[name])} files")
     return manifests
@@ -122,12 +130,20 @@ def split_speech(folder: Path) -> Files:
 def talker(path: Path, folder: Path) -> str:
     """Name the talker of a recording: the first folder below its split.
 
+    Raises
+    ------
+    AudioError
+        If the recording is in no such folder.
+
     Example
     -------
     >>> talker(Path("speech/train/anna/chapter/1.wav"), Path("speech"))
     'anna'
     """
-    return path.relative_to(folder).parts[1]
+    parts = path.relative_to(folder).parts
+    if len(parts) < 3:
+        raise AudioError(f"{path}: expected in a talker's folder, <split>/<talker>/")
+    return parts[1]
 
 
 def split_noise(folder: Path, noise_split: NoiseSplit | None = None) -> Files:
@@ -136,9 +152,11 @@ def split_noise(folder: Path, noise_split: NoiseSplit | None = None) -> Files:
     Raises
     ------
     AudioError
-        If a noise that `noise_split` names does not exist or is in two splits.
+        If a noise that `noise_split` names does not exist or is in two splits, or if
+        some splits have a folder and others do not.
     """
-    if noise_split is None and all((folder / split).is_dir() for split in SPLITS):
+    # any, not all: files of noise/test must not train because noise/valid is missing
+    if noise_split is None and any((folder / split).is_dir() for split in SPLITS):
         return {split: audio_files(folder / split) for split in SPLITS}
     paths = audio_files(folder)
     if noise_split is None:
@@ -179,7 +197,8 @@ def _refuse_empty(files: Files, data_folder: Path) -> None:
     if empty:
         raise AudioError(
             f"{data_folder}: no audio file for {', '.join(empty)}; expected "
-            "speech/<train|valid|test>/<talker>/*.{wav,flac,ogg} and noise/*"
+            "speech/<train|valid|test>/<talker>/*.{wav,flac,ogg} and noise/* (five "
+            "files at least, or noise_split)"
         )
 
 
@@ -189,8 +208,22 @@ def _up_to_date(stamp: Path, digest: str, manifests: Iterable[Path]) -> bool:
         return False
     try:
         return json.loads(stamp.read_text())["fingerprint"] == digest
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return False
+
+
+def _write_all(folder: Path, contents: Mapping[str, Manifest], digest: str) -> None:
+    """Replace the manifests and their stamp all together or, on a full disk, none."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".", dir=folder) as beside:
+        for name, manifest in contents.items():
+            write_manifest(Path(beside, f"{name}.json"), manifest)
+        with written_whole(Path(beside, STAMP)) as file:
+            json.dump({"fingerprint": digest}, file)
+        # first away and last there: it never stands beside others' manifests
+        (folder / STAMP).unlink(missing_ok=True)
+        for name in [*(f"{name}.json" for name in contents), STAMP]:
+            os.replace(Path(beside, name), folder / name)
 
 
 def _manifest(

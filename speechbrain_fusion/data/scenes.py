@@ -121,15 +121,20 @@ class BinauralScenes(Dataset):
     ) -> None:
         self.speech = list(read_manifest(speech).values())
         self.noise = list(read_manifest(noise).values())
-        self.responses, self.size, self.segment = responses, size, segment
-        self.seed, self.directions, self.fixed = seed, directions, fixed
+        self.responses, self.size, self.seed, self.fixed = responses, size, seed, fixed
+        self.segment = _within("segment", segment, 1 / responses.rate)
+        self.directions = int(_within("directions", directions, 1))
         self.snr = _bounds("snr", snr)
         self.level = _bounds("level", level)
         self.interferers = _bounds("interferers", interferers)
-        self.talker_share, self.diffuse_share = talker_share, diffuse_share
-        self.separation = separation
-        self.target_azimuths = _azimuths(responses, target_azimuths)
-        self.interferer_azimuths = _azimuths(responses, interferer_azimuths)
+        _within("interferers", self.interferers[0], 1)
+        self.talker_share = _within("talker_share", talker_share, 0, 1)
+        self.diffuse_share = _within("diffuse_share", diffuse_share, 0, 1)
+        self.separation = _within("separation", separation, 0, 180)
+        self.target_azimuths = _azimuths("target", responses, target_azimuths)
+        self.interferer_azimuths = _azimuths(
+            "interferer", responses, interferer_azimuths
+        )
         if target_part not in TARGETS:
             raise ValueError(
                 f"target_part: expected one of {TARGETS}, got {target_part!r}"
@@ -197,18 +202,18 @@ class BinauralScenes(Dataset):
             seconds,
         )
 
-    def _pick(
-        self, entries: list[Entry], rng: np.random.Generator, index: int
-    ) -> Entry:
+    def _pick(self, entries: list[Entry], rng: np.random.Generator, turn: int) -> Entry:
         """Choose an entry at random or, for fixed scenes, in turn."""
         drawn = int(rng.integers(len(entries)))
-        return entries[index % len(entries) if self.fixed else drawn]
+        return entries[turn % len(entries) if self.fixed else drawn]
 
     def _draw_interferers(
         self, target: Source, rng: np.random.Generator, index: int
     ) -> tuple[str, tuple[Source, ...]]:
         """Draw what disturbs, and name it."""
-        noise = self._pick(self.noise, rng, index)
+        # one further when the pairs would come again, so that all meet all noises
+        pairs = math.lcm(len(self.speech), len(self.noise))
+        noise = self._pick(self.noise, rng, index + index // pairs)
         talkers, diffuse = rng.uniform(size=2) < (self.talker_share, self.diffuse_share)
         count = int(rng.integers(self.interferers[0], self.interferers[1] + 1))
         if talkers:
@@ -250,7 +255,7 @@ class BinauralScenes(Dataset):
         Raises
         ------
         AudioError
-            If a recording is silent around the drawn place, naming it.
+            If a recording has become silent, shorter or unreadable, naming it.
         """
         samples = round(scene.seconds * self.responses.rate)
         speech = _stretch(scene.target, samples, self.responses.rate, loop=False)
@@ -302,10 +307,21 @@ def _bounds(name: str, bounds: Sequence[float]) -> tuple:
     return tuple(bounds)
 
 
-def _azimuths(responses: HeadResponses, wanted: Sequence[float] | None) -> np.ndarray:
+def _within(name: str, value: float, low: float, high: float = math.inf) -> float:
+    """Check that an option is in its range."""
+    if not low <= value <= high:
+        raise ValueError(f"{name}: expected {low:g} to {high:g}, got {value}")
+    return value
+
+
+def _azimuths(
+    name: str, responses: HeadResponses, wanted: Sequence[float] | None
+) -> np.ndarray:
     """Check the wanted azimuths, or take all that were measured."""
     if wanted is None:
         return responses.azimuth
+    if not len(wanted):
+        raise ValueError(f"{name}_azimuths: expected at least one, got none")
     for azimuth in wanted:
         responses.at(azimuth)
     return np.asarray(wanted, dtype=float) % 360
@@ -328,27 +344,37 @@ def _common_gain(mixture: np.ndarray, level: float) -> np.float32:
 
 def _stretch(source: Source, samples: int, rate: int, loop: bool) -> np.ndarray:
     """Read a stretch [samples] at a rate; if it is a pause, look further on."""
-    file_rate = source.entry["rate"]
-    total = source.entry["samples"]
-    wanted = math.ceil(samples * file_rate / rate)
-    frames = wanted if loop else min(wanted, total)
-    first = round(source.start * file_rate)
+    path, file_rate = source.entry["file"], source.entry["rate"]
+    total, frames = source.entry["samples"], math.ceil(samples * file_rate / rate)
+    if not loop:
+        frames = min(frames, total)
     span = total if loop else total - frames + 1
+
+    def stretch(start: int) -> np.ndarray:
+        signal = _read_looped(path, start % span, frames, total)
+        return _fit(resample(signal, file_rate, rate), samples)
+
+    first = round(source.start * file_rate)
     for attempt in range(TRIES):
         # the drawn place first, then evenly on through the recording
-        start = (first + attempt * span // TRIES) % span
-        signal = _read_looped(source.entry["file"], start, frames, total)
+        signal = stretch(first + attempt * span // TRIES)
         if np.square(signal).mean() > PAUSE:
-            return _fit(resample(signal, file_rate, rate), samples)
-    raise AudioError(f"{source.entry['file']}: silent, expected audio")
+            return signal
+    # soft all along or sounding in few places: around the peak, which was prepared
+    peak = int(np.abs(read(path)[0][0]).argmax())
+    signal = stretch(min(max(peak - frames // 2, 0), span - 1))
+    if not np.square(signal).mean() > 0:
+        raise AudioError(f"{path}: silent, expected audio")
+    return signal
 
 
 def _read_looped(path: str, start: int, frames: int, total: int) -> np.ndarray:
     """Read frames of a mono file from a place on, beginning again at its end."""
     parts, missing = [], frames
     while missing > 0:
-        part = read(path, start, min(missing, total - start))[0][0]
-        if part.size == 0:
+        asked = min(missing, total - start)
+        part = read(path, start, asked)[0][0]
+        if part.size < asked:
             raise AudioError(f"{path}: shorter than when it was prepared")
         parts.append(part)
         missing, start = missing - part.size, 0

@@ -5,10 +5,12 @@ from speechbrain_fusion.metrics.comparison import compare_csv, paired_difference
 from speechbrain_fusion.metrics.perceptual import estoi, pesq, stoi
 from speechbrain_fusion.metrics.signal import si_sdr, snr
 from speechbrain_fusion.metrics.table import MetricTable, evaluate
+from speechbrain_fusion.metrics.text import condition_text, summary_text
 
 __all__ = [
     "MetricTable",
     "compare_csv",
+    "condition_text",
     "estoi",
     "evaluate",
     "ild",
@@ -20,4 +22,5 @@ __all__ = [
     "si_sdr",
     "snr",
     "stoi",
+    "summary_text",
 ]

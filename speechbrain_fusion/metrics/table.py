@@ -1,8 +1,8 @@
 """One table for the metrics of all recipes: a row per item, a summary, a comparison.
 
 Two systems are scored: "unprocessed", the mixture as it comes, and "enhanced", the
-network's output. The gain of a metric is enhanced - unprocessed for every metric, so a
-falling error has a negative gain. Both means and the gain are taken over the items that
+network's output. A positive gain is better, also for errors, whose gain is unprocessed
+- enhanced. Both means and the gain are taken over the items that
 were scored for both systems: a metric's NaN and inf are counted, never averaged.
 """
 
@@ -12,53 +12,19 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor
 
 from speechbrain_fusion.data.files import written_whole
+from speechbrain_fusion.metrics.info import gain, metric_info
 
 Condition = str | float
 Metric = Callable[..., Tensor]
 Figures = dict[str, float]
 Scores = dict[str, list[dict[str, float]]]
-Row = tuple[str, str, str, str, str, str, str, str]
 SYSTEMS = ("unprocessed", "enhanced")
 MEAN = "mean"
-
-
-class MetricInfo(NamedTuple):
-    """A metric's unit and the direction that is better, "" where none is known."""
-
-    unit: str = ""
-    better: str = ""
-
-
-METRICS = {
-    "si_sdr": MetricInfo("dB", "higher"),
-    "snr": MetricInfo("dB", "higher"),
-    "pesq": MetricInfo("MOS-LQO", "higher"),
-    "stoi": MetricInfo("", "higher"),
-    "estoi": MetricInfo("", "higher"),
-    "mbstoi": MetricInfo("", "higher"),
-    "csig": MetricInfo("MOS", "higher"),
-    "cbak": MetricInfo("MOS", "higher"),
-    "covl": MetricInfo("MOS", "higher"),
-    "segsnr": MetricInfo("dB", "higher"),
-    "ild_error": MetricInfo("dB", "lower"),
-    "itd_error": MetricInfo("µs", "lower"),
-}
-
-
-def metric_info(metric: str) -> MetricInfo:
-    """Look up a metric's unit and direction; one that is not known has neither.
-
-    Example
-    -------
-    >>> metric_info("itd_error")
-    MetricInfo(unit='µs', better='lower')
-    """
-    return METRICS.get(metric, MetricInfo())
 
 
 def evaluate(
@@ -103,7 +69,7 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else math.nan
 
 
-def _figures(scores: Sequence[Mapping[str, float]]) -> Figures:
+def _figures(metric: str, scores: Sequence[Mapping[str, float]]) -> Figures:
     """Average what was scored for every system that the items have scores of."""
     present = [name for name in SYSTEMS if any(name in item for item in scores)]
     scored = [
@@ -113,38 +79,13 @@ def _figures(scores: Sequence[Mapping[str, float]]) -> Figures:
     ]
     means = dict.fromkeys(SYSTEMS, math.nan)
     means |= {name: _mean([item[name] for item in scored]) for name in present}
-    gain = means["enhanced"] - means["unprocessed"]
-    return {**means, "gain": gain, "scored": len(scored), "total": len(scores)}
+    better = gain(metric, means["unprocessed"], means["enhanced"])
+    return {**means, "gain": better, "scored": len(scored), "total": len(scores)}
 
 
 def _finite(figures: Figures) -> dict[str, float | None]:
     """Replace NaN, which JSON does not have, by None."""
     return {key: x if math.isfinite(x) else None for key, x in figures.items()}
-
-
-def _aligned(rows: Sequence[Sequence[str]], left: int) -> list[str]:
-    """Pad cells to columns, the first `left` of them to the left."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    signs = ["<"] * left + [">"] * (len(widths) - left)
-    return [
-        "  ".join(
-            f"{cell:{sign}{width}}"
-            for cell, sign, width in zip(row, signs, widths, strict=True)
-        ).rstrip()
-        for row in rows
-    ]
-
-
-def _number(value: float, sign: str = "-") -> str:
-    return f"{value:{sign}.3f}" if math.isfinite(value) else "-"
-
-
-def _row(metric: str, channel: str, figures: Figures) -> Row:
-    means = [_number(figures[name]) for name in SYSTEMS]
-    change, scored = _number(figures["gain"], "+"), figures["scored"]
-    unit, better = metric_info(metric)
-    of_all = f"{scored:.0f}/{figures['total']:.0f}"
-    return (metric, unit, better, channel, means[0], means[1], change, of_all)
 
 
 class MetricTable:
@@ -252,7 +193,8 @@ class MetricTable:
             for metric, systems in theirs["scores"].items():
                 item["scores"].setdefault(metric, {}).update(systems)
 
-    def _metrics(self) -> list[str]:
+    def metrics(self) -> list[str]:
+        """List the metrics, in the order they were added."""
         names = (name for item in self._items.values() for name in item["scores"])
         return list(dict.fromkeys(names))
 
@@ -320,10 +262,10 @@ class MetricTable:
         items = list(self._items.values())
         return {
             metric: {
-                channel: _figures(scores)
+                channel: _figures(metric, scores)
                 for channel, scores in self._scores(metric, items).items()
             }
-            for metric in self._metrics()
+            for metric in self.metrics()
         }
 
     def by(self, condition: str, metric: str) -> dict[Condition, Figures]:
@@ -353,19 +295,9 @@ class MetricTable:
         if not groups:
             raise ValueError(f"no item has condition {condition!r} and {metric!r}")
         order = sorted(groups, key=lambda x: (isinstance(x, str), x))
-        return {x: _figures(self._scores(metric, groups[x])[MEAN]) for x in order}
-
-    def text(self) -> str:
-        """Return the summary as aligned plain text, and what could not be scored."""
-        title = f"{len(self)} items; change = enhanced - unprocessed over scored items"
-        rows = [("metric", "unit", "better", "channel", *SYSTEMS, "change", "scored")]
-        notes = []
-        for metric, channels in self.summary().items():
-            rows += [_row(metric, name, figures) for name, figures in channels.items()]
-            scored, total = (int(channels[MEAN][x]) for x in ("scored", "total"))
-            missing = f"{total - scored} of {total} items could not be scored"
-            notes.append(f"{metric}: {missing}")
-        return "\n".join([title, *_aligned(rows, left=4), *notes])
+        return {
+            x: _figures(metric, self._scores(metric, groups[x])[MEAN]) for x in order
+        }
 
     def write_json(self, path: Path | str) -> None:
         """Write the summary with units; null stands where there is no figure.

@@ -111,8 +111,9 @@ class BinauralTasNet(nn.Module):
         self.ears, self.causal = ears, causal
         self.stages = _choose("fuse", fuse, STAGES)
         self.mask_activation = _choose("mask_activation", mask_activation, MASKS)
+        rest = 1 / N if mask_activation == "softmax" else 0.5
         banks: dict[str, Callable[[], LearnedFilterbank | STFTFilterbank]] = {
-            "learned": lambda: LearnedFilterbank(N, L, encoder_activation, ears),
+            "learned": lambda: LearnedFilterbank(N, L, encoder_activation, ears, rest),
             "stft": lambda: STFTFilterbank(N, stft_pad),
         }
         self.filterbank = _choose("encoding", encoding, banks)()

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from scipy.fft import next_fast_len
 from torch import Tensor, nn
 
-# From this kernel length on the FFT is the faster way, by a wide margin.
+# Measured (benchmarks/depthwise.py): here the FFT is even at dilation 1 and wins at 2.
 FFT_KERNEL = 32
 METHODS = ("auto", "direct", "fft")
 

@@ -5,6 +5,8 @@ what is needed to come back, and `synthesize`, which applies a mask and returns 
 waveform. Both look `window` samples ahead and no further.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -60,6 +62,11 @@ def complete_frames(x: Tensor, size: int, hop: int) -> Tensor:
 class LearnedFilterbank(nn.Module):
     """Encoder and decoder of a TasNet: a strided convolution and its transpose.
 
+    They begin as an orthogonal transform and its inverse, so that an untrained
+    network whose mask rests at `rest` returns its input and learning starts there;
+    all ears begin with the same filters, so that the product of their latents is a
+    local cross-correlation (ours: the papers name no initialization).
+
     Arguments
     ---------
     channels : int
@@ -70,6 +77,8 @@ class LearnedFilterbank(nn.Module):
         Of the encoder: "linear" or "relu".
     ears : int
         Number of networks side by side.
+    rest : float
+        Value of the mask of an untrained network.
 
     Example
     -------
@@ -80,7 +89,12 @@ class LearnedFilterbank(nn.Module):
     """
 
     def __init__(
-        self, channels: int, window: int, activation: str = "linear", ears: int = 1
+        self,
+        channels: int,
+        window: int,
+        activation: str = "linear",
+        ears: int = 1,
+        rest: float = 1.0,
     ) -> None:
         super().__init__()
         if window < 2 or window % 2:
@@ -93,6 +107,17 @@ class LearnedFilterbank(nn.Module):
         self.relu = activation == "relu"
         self.encoder = PointwiseConv(window, channels, ears)
         self.decoder = PointwiseConv(channels, window, ears, bias=False)
+        self._begin_as_identity(rest)
+
+    def _begin_as_identity(self, rest: float) -> None:
+        """Make the decoder the encoder's inverse, each sample being in two frames."""
+        basis = nn.init.orthogonal_(torch.empty(self.channels, self.window))
+        scale = math.sqrt(1 / (2 * rest))
+        with torch.no_grad():
+            self.encoder.weight.copy_(scale * basis)
+            self.decoder.weight.copy_(scale * basis.T)
+            if self.encoder.bias is not None:
+                self.encoder.bias.zero_()
 
     def frames(self, samples: Tensor) -> Tensor:
         """Count the frames that hold any of the first `samples` samples."""

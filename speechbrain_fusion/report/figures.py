@@ -1,5 +1,6 @@
 """Figures of a run, drawn by matplotlib (extra `plots`)."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ def import_pyplot() -> Any:
         raise ImportError(
             'figures need matplotlib: pip install "speechbrain-fusion[plots]"'
         ) from error
+    # SpeechBrain logs everything: without this, how each font was found
+    logging.getLogger("matplotlib").setLevel(logging.INFO)
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
@@ -65,7 +68,7 @@ def draw_run(
         3, 3, figsize=(13, 8), layout="constrained", height_ratios=(2, 3, 2)
     )
     names = [name for name in SIGNALS if name in example]
-    peak = max(float(example[name].abs().max()) for name in names)
+    peak = max(float(example[name].abs().max()) for name in names) or 1.0
     loudest = max(_decibels(example[name][0], rate).max() for name in names)
     for column, name in enumerate(names):
         _draw_waveform(axes[0, column], example[name], rate, peak)

@@ -1,6 +1,7 @@
 """The end of a run: tables, figure, and where everything lies."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from speechbrain_fusion.data.files import written_whole
 from speechbrain_fusion.metrics.table import MetricTable
+from speechbrain_fusion.metrics.text import condition_text, summary_text
 from speechbrain_fusion.report.figures import draw_run
 
 
@@ -17,6 +19,7 @@ def write_report(
     history: Sequence[Mapping[str, float]],
     example: Mapping[str, Tensor] | None,
     rate: int,
+    by: str | None = None,
 ) -> list[str]:
     """Write what a test gave into the run's folder.
 
@@ -32,6 +35,8 @@ def write_report(
         Signals "mixture", "enhanced" and "target" of one item, [channels, time].
     rate : int
         Their sample rate in Hz.
+    by : str, optional
+        Condition of the items, by whose values the first metric is also listed.
 
     Returns
     -------
@@ -41,13 +46,15 @@ def write_report(
     table.write_csv(folder / "test_items.csv")
     table.write_json(folder / "test_summary.json")
     with written_whole(folder / "history.json") as file:
-        json.dump(list(history), file, indent=1)
+        json.dump([_finite(figures) for figures in history], file, indent=1)
     files = {
         "every test item": "test_items.csv",
         "summary": "test_summary.json",
         "learning curve": "history.json",
     }
-    lines = ["", table.text(), ""]
+    lines = ["", summary_text(table), ""]
+    if by is not None:
+        lines += [condition_text(table, by, table.metrics()[0]), ""]
     if example is not None:
         files["audio"] = "examples/"
         try:
@@ -58,3 +65,8 @@ def write_report(
     width = max(map(len, files))
     lines += [f"{name:<{width}}  {folder / path}" for name, path in files.items()]
     return lines
+
+
+def _finite(figures: Mapping[str, float]) -> dict[str, float | None]:
+    """Replace NaN, which JSON does not have, by None."""
+    return {name: x if math.isfinite(x) else None for name, x in figures.items()}

@@ -6,8 +6,15 @@ import pickle
 import pytest
 import torch
 
-from speechbrain_fusion.metrics import MetricTable, evaluate, si_sdr, snr
-from speechbrain_fusion.metrics.table import metric_info
+from speechbrain_fusion.metrics import (
+    MetricTable,
+    condition_text,
+    evaluate,
+    si_sdr,
+    snr,
+    summary_text,
+)
+from speechbrain_fusion.metrics.info import metric_info
 
 NAN = math.nan
 IDS = ["a", "b", "c"]
@@ -46,7 +53,7 @@ def test_gain_compares_the_items_scored_for_both(table):
     assert tuple(right.values()) == (1.5, 4.0, 2.5, 2, 3)
     assert tuple(mean.values()) == (1.0, 5.0, 4.0, 1, 3)
     assert list(summary["ild_error"]) == ["mean"]
-    assert summary["ild_error"]["mean"]["gain"] == -0.5
+    assert summary["ild_error"]["mean"]["gain"] == 0.5
 
 
 def test_infinite_scores_are_not_averaged():
@@ -105,14 +112,14 @@ def test_json_is_strict(table, tmp_path):
     assert content["items"] == 4
     level = content["metrics"]["ild_error"]
     assert (level["unit"], level["better"]) == ("dB", "lower")
-    assert level["channels"]["mean"]["gain"] == -0.5
+    assert level["channels"]["mean"]["gain"] == 0.5
     assert content["metrics"]["pesq"]["channels"]["mean"]["enhanced"] is None
 
 
 def test_by_condition(table):
     groups = table.by("noise", "ild_error")
     assert list(groups) == ["train", "wind"]
-    assert groups["wind"]["gain"] == -0.5
+    assert groups["wind"]["gain"] == 0.5
     assert groups["train"]["scored"] == 0
     assert list(table.by("snr_db", "si_sdr")) == [-5.0, 0.0, 10.0]
     with pytest.raises(ValueError, match="room"):
@@ -128,45 +135,56 @@ def test_tables_of_processes_merge_without_doubles(table):
     whole = MetricTable.load(pickle.loads(pickle.dumps(parts[0])))
     whole.merge(MetricTable.load(parts[1]))
     assert len(whole) == 3
-    assert whole.text() == table.text()
+    assert summary_text(whole) == summary_text(table)
     with pytest.raises(ValueError, match="channels"):
         whole.merge(MetricTable(channels=("front", "back")))
 
 
 def test_state_is_a_copy(table):
     state = table.state()
-    before = table.text()
+    before = summary_text(table)
     state["items"].clear()
     MetricTable.load(table.state()).add(
         "enhanced", ["a"], [{}], {"ild_error": torch.tensor([50.0])}
     )
-    assert table.text() == before
+    assert summary_text(table) == before
 
 
-def test_text_is_aligned_and_counts_what_was_not_scored(table):
-    lines = table.text().splitlines()
-    assert "enhanced - unprocessed" in lines[0]
+def test_text_is_aligned_and_names_what_was_not_scored(table):
+    lines = summary_text(table).splitlines()
     heads, rows = lines[1], lines[2:6]
-    for name in ("unprocessed", "enhanced", "change", "scored"):
+    for name in ("unprocessed", "enhanced", "gain", "scored"):
         end = heads.index(name) + len(name)
         assert all(
             row[end - 1] != " " and row[end : end + 1] in ("", " ") for row in rows
         )
     assert "si_sdr" in rows[0]
     assert "+3.500" in rows[0]
-    assert "lower" in rows[3]
-    assert "-0.500" in rows[3]
+    assert "+0.500" in rows[3]
     assert lines[6:] == [
-        "si_sdr: 2 of 3 items could not be scored",
-        "ild_error: 1 of 3 items could not be scored",
+        "si_sdr: 2 items could not be scored",
+        "ild_error: 1 items could not be scored",
     ]
+
+
+def test_a_metric_that_scored_all_items_is_not_noted():
+    table = MetricTable(channels=())
+    table.add("enhanced", IDS, CONDITIONS, {"snr": torch.tensor([1.0, 2.0, 3.0])})
+    assert "could not be scored" not in summary_text(table)
+
+
+def test_text_by_condition_has_a_row_per_value(table):
+    lines = condition_text(table, "noise", "ild_error").splitlines()
+    assert lines[0] == "ild_error in dB by noise"
+    assert [line.split()[0] for line in lines[1:]] == ["noise", "train", "wind"]
+    assert "+0.500" in lines[3]
 
 
 def test_an_empty_table_can_be_written(tmp_path):
     table = MetricTable()
     table.write_csv(tmp_path / "a.csv")
     assert table.summary() == {}
-    assert table.text().startswith("0 items")
+    assert summary_text(table).startswith("0 items")
     assert (tmp_path / "a.csv").read_text() == "id\n"
 
 

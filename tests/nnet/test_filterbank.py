@@ -79,3 +79,17 @@ def test_wrong_options_are_refused():
         STFTFilterbank(60)
     with pytest.raises(ValueError, match="linear or relu, got 'gelu'"):
         LearnedFilterbank(4, 8, "gelu")
+
+
+@pytest.mark.parametrize("rest", [1 / 64, 0.5])
+def test_an_untrained_bank_at_rest_returns_its_input(rest):
+    bank, x = LearnedFilterbank(64, 16, ears=2, rest=rest), torch.randn(3, 2, 160)
+    latent, own = bank.analyze(x)
+    y = bank.synthesize(torch.full_like(latent, rest), own, 160)
+    # half a window at either end lies in one frame only
+    torch.testing.assert_close(y[..., 8:-8], x[..., 8:-8], rtol=1e-4, atol=1e-5)
+
+
+def test_the_ears_begin_with_the_same_filters():
+    bank = LearnedFilterbank(64, 16, ears=2)
+    assert torch.equal(bank.encoder.weight[0], bank.encoder.weight[1])

@@ -1,0 +1,85 @@
+"""The table of a run as plain text."""
+
+import math
+from collections.abc import Sequence
+
+from speechbrain_fusion.metrics.info import metric_info
+from speechbrain_fusion.metrics.table import MEAN, SYSTEMS, Figures, MetricTable
+
+Row = tuple[str, ...]
+HEADER = ("unprocessed", "enhanced", "gain")
+
+
+def summary_text(table: MetricTable) -> str:
+    """Lay the summary out as aligned text, with what could not be scored.
+
+    Arguments
+    ---------
+    table : MetricTable
+        Scores of a test.
+
+    Returns
+    -------
+    str
+        A row per metric and channel; the gain is positive where a metric got better.
+    """
+    title = f"{len(table)} items; means over scored items; a positive gain is better"
+    rows: list[Row] = [("metric", "unit", "channel", *HEADER, "scored")]
+    notes = []
+    for metric, channels in table.summary().items():
+        unit = metric_info(metric).unit
+        for name, figures in channels.items():
+            scored = f"{figures['scored']:.0f}/{figures['total']:.0f}"
+            rows.append((metric, unit, name, *_cells(figures), scored))
+        missing = int(channels[MEAN]["total"] - channels[MEAN]["scored"])
+        if missing:
+            notes.append(f"{metric}: {missing} items could not be scored")
+    return "\n".join([title, *_aligned(rows, left=3), *notes])
+
+
+def condition_text(table: MetricTable, condition: str, metric: str) -> str:
+    """Lay one metric out per value of a condition, e.g. per kind of noise.
+
+    Arguments
+    ---------
+    table : MetricTable
+        Scores of a test.
+    condition : str
+        A condition's name, e.g. "noise".
+    metric : str
+        A metric's name.
+
+    Returns
+    -------
+    str
+        A row per value.
+    """
+    rows: list[Row] = [(condition, *HEADER, "scored")]
+    for value, figures in table.by(condition, metric).items():
+        scored = f"{figures['scored']:.0f}/{figures['total']:.0f}"
+        rows.append((str(value), *_cells(figures), scored))
+    unit = metric_info(metric).unit
+    title = f"{metric} in {unit} by {condition}" if unit else f"{metric} by {condition}"
+    return "\n".join([title, *_aligned(rows, left=1)])
+
+
+def _cells(figures: Figures) -> Row:
+    means = (_number(figures[name]) for name in SYSTEMS)
+    return (*means, _number(figures["gain"], "+"))
+
+
+def _number(value: float, sign: str = "-") -> str:
+    return f"{value:{sign}.3f}" if math.isfinite(value) else "-"
+
+
+def _aligned(rows: Sequence[Row], left: int) -> list[str]:
+    """Pad cells to columns, the first `left` of them to the left."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    signs = ["<"] * left + [">"] * (len(widths) - left)
+    return [
+        "  ".join(
+            f"{cell:{sign}{width}}"
+            for cell, sign, width in zip(row, signs, widths, strict=True)
+        ).rstrip()
+        for row in rows
+    ]

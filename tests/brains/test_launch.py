@@ -1,0 +1,258 @@
+import functools
+import logging
+import re
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import ruamel.yaml
+import torch
+from hyperpyyaml import load_hyperpyyaml
+from speechbrain.utils.run_opts import RunOptions
+
+import speechbrain_fusion.brains as brains
+from speechbrain_fusion.brains import start_run
+from speechbrain_fusion.brains.launch import (
+    check_keys,
+    choose_backend,
+    find_yaml,
+    resolve_include,
+)
+
+ROOT = Path(__file__).parents[2]
+YAMLS = sorted(ROOT.glob("recipes/*/hparams/*.yaml"))
+BASE = """
+name: base
+output_folder: !ref results/<name>
+size: 3
+net: !new:torch.nn.Linear
+    in_features: !ref <size>
+    out_features: 1
+"""
+
+
+@pytest.fixture(autouse=True)
+def _process(monkeypatch):
+    """Undo what a run does to the process: logging and the hook for errors."""
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    for name in ("RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    for handler in set(root.handlers) - set(handlers):
+        handler.close()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+@pytest.fixture
+def recipe(tmp_path, monkeypatch):
+    """A recipe's train.py and base.yaml, seen from another folder."""
+    train = tmp_path / "recipe" / "train.py"
+    (train.parent / "hparams").mkdir(parents=True)
+    train.write_text("# the recipe\n")
+    (train.parent / "hparams" / "base.yaml").write_text(BASE)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    return train
+
+
+def add_yaml(recipe, name, text):
+    (recipe.parent / "hparams" / name).write_text(text)
+
+
+def test_a_yaml_is_found_beside_the_recipe(recipe):
+    expected = recipe.parent / "hparams" / "base.yaml"
+    assert find_yaml("hparams/base.yaml", recipe.parent) == expected
+
+
+def test_a_yaml_of_the_current_folder_comes_first(recipe):
+    own = Path.cwd() / "hparams" / "base.yaml"
+    own.parent.mkdir()
+    own.write_text("name: own")
+    assert find_yaml("hparams/base.yaml", recipe.parent) == own
+
+
+def test_an_absolute_path_is_itself(recipe):
+    expected = recipe.parent / "hparams" / "base.yaml"
+    assert find_yaml(str(expected), recipe.parent) == expected
+
+
+def test_a_missing_yaml_names_those_that_exist(recipe):
+    with pytest.raises(ValueError, match=r"fuse\.yaml: no such.*hparams/base\.yaml"):
+        find_yaml("hparams/fuse.yaml", recipe.parent)
+
+
+def test_a_run_gets_objects_options_and_a_folder(recipe):
+    arguments = ["hparams/base.yaml", "--size=5", "--device", "cpu"]
+    hparams, options = start_run(arguments, recipe)
+    assert hparams["net"].in_features == 5
+    assert hparams["output_folder"] == "results/base"
+    assert options.device == "cpu"
+    assert options.param_file == str(recipe.parent / "hparams" / "base.yaml")
+    assert Path("results/base/train.py").read_text() == recipe.read_text()
+    assert Path("results/base/log.txt").is_file()
+
+
+def test_a_yaml_may_be_another_one_with_changes(recipe):
+    add_yaml(recipe, "child.yaml", "!include:base.yaml\nname: child\nsize: 7\n")
+    hparams, _ = start_run(["hparams/child.yaml"], recipe)
+    assert hparams["name"] == "child"
+    assert hparams["output_folder"] == "results/child"
+    assert hparams["net"].in_features == 7
+
+
+def test_a_yaml_may_be_another_one_unchanged(recipe):
+    add_yaml(recipe, "child.yaml", "!include:base.yaml\n")
+    assert start_run(["hparams/child.yaml"], recipe)[0]["size"] == 3
+
+
+def test_includes_chain_and_the_command_line_comes_on_top(recipe):
+    child = "!include:base.yaml\nname: child\nsize: 7\nnet: {out_features: 2}\n"
+    add_yaml(recipe, "child.yaml", child)
+    add_yaml(recipe, "third.yaml", "!include:child.yaml\nname: third\nsize: 8\n")
+    hparams, _ = start_run(["hparams/third.yaml"], recipe)
+    assert (hparams["name"], hparams["size"]) == ("third", 8)
+    assert hparams["net"].out_features == 2
+    arguments = ["hparams/third.yaml", "--size", "9", "--net", "{out_features: 4}"]
+    hparams, _ = start_run(arguments, recipe)
+    assert (hparams["net"].in_features, hparams["net"].out_features) == (9, 4)
+
+
+def test_a_nested_change_keeps_its_neighbours(recipe):
+    path, changes = resolve_include(
+        recipe.parent / "hparams" / "base.yaml", "net: {out_features: 2}"
+    )
+    assert path.name == "base.yaml"
+    assert changes == {"net": {"out_features": 2}}
+
+
+def test_an_include_of_a_missing_file_names_it(recipe):
+    add_yaml(recipe, "child.yaml", "!include:nowhere.yaml\nname: child\n")
+    with pytest.raises(ValueError, match=r"nowhere\.yaml: not a readable YAML"):
+        start_run(["hparams/child.yaml"], recipe)
+
+
+@pytest.mark.parametrize("text", ["a: [1, 2\nb: }", "a: 1\na: 2", "", "words", "- 1"])
+def test_a_broken_yaml_is_named_in_one_line(recipe, text):
+    add_yaml(recipe, "broken.yaml", text)
+    with pytest.raises(ValueError, match=r"broken\.yaml: ") as caught:
+        start_run(["hparams/broken.yaml"], recipe)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("change", ["--sise=5", "--enhancer={N: 3}", "--max_grad=3"])
+def test_an_unknown_key_names_the_key_and_the_file(recipe, change):
+    key = re.match(r"--(\w+)", change)[1]
+    pattern = rf"base\.yaml: no such key: \['{key}'\], expected one of \['name', .*net"
+    with pytest.raises(ValueError, match=pattern):
+        start_run(["hparams/base.yaml", change], recipe)
+    assert not Path("results").exists()
+
+
+@pytest.mark.parametrize("arguments", [["size=5"], ["--size=[1"], ["5"]])
+def test_what_is_no_change_is_refused(recipe, arguments):
+    with pytest.raises(ValueError, match="expected --key=value") as caught:
+        start_run(["hparams/base.yaml", *arguments], recipe)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["a", "max_grad", "dev", "compile_m"])
+def test_a_key_that_would_be_taken_for_a_run_option_is_refused(recipe, key):
+    add_yaml(recipe, "taken.yaml", BASE + f"{key}: 1\n")
+    with pytest.raises(ValueError, match=rf"taken\.yaml: the key '{key}' is a prefix"):
+        start_run(["hparams/taken.yaml"], recipe)
+
+
+def test_a_run_option_may_be_a_key():
+    check_keys(["max_grad_norm", "precision"], {}, Path("some.yaml"))
+
+
+def backend(**changes):
+    chosen = choose_backend(RunOptions(**changes))
+    return chosen.distributed_backend, chosen.device
+
+
+def processes(monkeypatch, count, gpus):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(count))
+
+
+def test_one_process_keeps_the_defaults(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert backend() == ("nccl", None)
+
+
+@pytest.mark.parametrize(("count", "gpus"), [(1, 0), (2, 0), (2, 1), (4, 3)])
+def test_processes_without_a_gpu_for_each_talk_by_gloo(monkeypatch, count, gpus):
+    processes(monkeypatch, count, gpus)
+    assert backend() == ("gloo", "cpu")
+
+
+@pytest.mark.parametrize(("count", "gpus"), [(1, 1), (2, 2), (2, 8)])
+def test_processes_with_a_gpu_for_each_keep_nccl(monkeypatch, count, gpus):
+    processes(monkeypatch, count, gpus)
+    assert backend() == ("nccl", None)
+
+
+def test_processes_told_to_use_the_cpu_talk_by_gloo(monkeypatch):
+    processes(monkeypatch, 2, 2)
+    assert backend(device="cpu", overridden_args={"device"}) == ("gloo", "cpu")
+
+
+def test_the_choice_of_the_user_stands(monkeypatch):
+    processes(monkeypatch, 2, 0)
+    chosen = {"distributed_backend": "mpi", "overridden_args": {"distributed_backend"}}
+    assert backend(**chosen) == ("mpi", None)
+
+
+def plain(value):
+    """Reduce a YAML's objects to what two loads of it must share."""
+    if isinstance(value, dict):
+        return {key: plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    if isinstance(value, functools.partial):
+        return value.func, plain(value.keywords)
+    if isinstance(value, torch.nn.Module):
+        return repr(value)
+    if isinstance(value, str | int | float | type(None)):
+        return value
+    return type(value), {k: v for k, v in vars(value).items() if isinstance(v, int)}
+
+
+@pytest.mark.parametrize("path", YAMLS, ids=lambda path: path.stem)
+def test_the_saved_configuration_loads_as_it_was(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    small = ["--enhancer", "{N: 8, B: 4, H: 4, S: 6, P: 3, X: 1, R: 1}"]
+    arguments = [str(path), "--seed=77", "--lr=0.5", *small]
+    hparams, _ = start_run(arguments, path.parents[1] / "train.py")
+    saved = Path(hparams["output_folder"]) / "hyperparams.yaml"
+    with open(saved, encoding="utf-8") as file:
+        again = load_hyperpyyaml(file)
+    assert plain(again) == plain(hparams)
+    assert (again["seed"], again["lr"]) == (77, 0.5)
+    assert again["opt_class"].keywords == {"lr": 0.5}
+
+
+@pytest.mark.parametrize("path", YAMLS, ids=lambda path: path.stem)
+def test_every_key_of_a_recipe_is_used(path):
+    base, changes = resolve_include(path, {})
+    text = base.read_text()
+    keys = ruamel.yaml.YAML().load(text)
+    assert set(changes) <= set(keys)
+    readers = [path.parents[1] / "train.py", *Path(brains.__file__).parent.glob("*.py")]
+    code = "".join(reader.read_text() for reader in readers)
+    options = {field.name for field in fields(RunOptions)}
+    unused = {
+        key
+        for key in keys
+        if not key.startswith("__")
+        and key not in options
+        and not re.search(rf"<{key}[\[>]", text)
+        and not re.search(rf"""hparams(\.{key}\b|\["{key}"\])""", code)
+    }
+    assert not unused

@@ -1,0 +1,36 @@
+"""What the tests of the data share."""
+
+from pathlib import Path
+
+import pytest
+
+from speechbrain_fusion.data.scenes import BinauralScenes
+from tests.conftest import write_noise, write_voice
+from tests.data.scenery import HEAD, Make, manifest
+
+
+@pytest.fixture(scope="session")
+def manifests(tmp_path_factory) -> tuple[Path, Path]:
+    """Manifests of 8 recordings by 4 talkers, and of 3 noises."""
+    folder = tmp_path_factory.mktemp("recordings")
+    speech = [folder / f"{name}_{number}.wav" for name in "abcd" for number in (0, 1)]
+    for seed, path in enumerate(speech):
+        write_voice(path, 1.5 + 0.25 * (seed % 2), seed)
+    noise = [folder / f"noise{number}.flac" for number in range(3)]
+    for seed, path in enumerate(noise):
+        write_noise(path, 2.0, 900 + seed)
+    return (
+        manifest(folder / "speech.json", speech),
+        manifest(folder / "noise.json", noise),
+    )
+
+
+@pytest.fixture
+def make(manifests) -> Make:
+    """Make scenes of the small folder, with options."""
+
+    def call(**options) -> BinauralScenes:
+        arguments = {"responses": HEAD, "size": 8, "segment": 1.0} | options
+        return BinauralScenes(*manifests, **arguments)
+
+    return call

@@ -1,0 +1,160 @@
+import csv
+import importlib.util
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import soundfile
+
+ROOT = Path(__file__).parents[2]
+TRAIN = ROOT / "recipes" / "binaural" / "train.py"
+NAMES = ["independent", "front", "back", "fusion", "release"]
+SMALL = {
+    "output_folder": "out",
+    "segment": 1.0,
+    "number_of_epochs": 1,
+    "scene_counts": "{train: 2, valid: 2, test: 3}",
+    "enhancer": "{N: 8, L: 8, B: 4, H: 4, S: 6, P: 3, X: 1, R: 1}",
+}
+FILES = ("test_items.csv", "test_summary.json", "history.json", "run.png")
+
+
+def make_arguments(name, recordings, **changes):
+    changes = {**SMALL, "data_folder": recordings, **changes}
+    given = [f"--{key}={value}" for key, value in changes.items() if value is not None]
+    return [f"hparams/{name}.yaml", *given]
+
+
+def run_script(arguments, folder):
+    """Run the recipe as a user does, from a folder of one's own."""
+    return subprocess.run(
+        [sys.executable, str(TRAIN), *arguments],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def run_here(tmp_path, monkeypatch):
+    """Run the recipe in this process; undo what it does to it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    spec = importlib.util.spec_from_file_location("binaural_train", TRAIN)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    yield module.main
+    for handler in set(root.handlers) - set(handlers):
+        handler.close()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def last_line(text):
+    return text.strip().splitlines()[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_every_yaml_runs_from_another_folder(name, tmp_path, recordings):
+    done = run_script(make_arguments(name, recordings), tmp_path)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    out = tmp_path / "out"
+    assert all((out / file).stat().st_size > 0 for file in FILES)
+    with open(out / "test_items.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 3
+    assert {"si_sdr_enhanced_left", "pesq_unprocessed_right"} <= rows[0].keys()
+    summary = json.loads((out / "test_summary.json").read_text())
+    assert summary["metrics"]["si_sdr"]["channels"]["mean"]["scored"] == 3
+    assert len(json.loads((out / "history.json").read_text())) == 1
+    assert (out / "run.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    rate = 16000 if name == "release" else 8000
+    sounds = [soundfile.info(path) for path in (out / "examples").glob("*.wav")]
+    assert len(sounds) == 9
+    assert {(sound.channels, sound.samplerate) for sound in sounds} == {(2, rate)}
+    assert "3 items" in done.stdout
+    assert str(Path("out") / "run.png") in done.stdout
+
+
+def test_the_topologies_differ_in_their_fusion_alone(run_here, recordings, monkeypatch):
+    summaries = {}
+    for name in NAMES[:4]:
+        run_here(make_arguments(name, recordings, output_folder=name))
+        summaries[name] = json.loads(Path(name, "test_summary.json").read_text())
+    means = {
+        name: summary["metrics"]["si_sdr"]["channels"]["mean"]
+        for name, summary in summaries.items()
+    }
+    assert len({mean["unprocessed"] for mean in means.values()}) == 1
+    assert len({mean["enhanced"] for mean in means.values()}) == 4
+
+
+def test_the_same_command_gives_the_same_table(run_here, recordings):
+    for folder in ("one", "two"):
+        run_here(make_arguments("fusion", recordings, output_folder=folder))
+    for file in FILES[:3]:
+        assert Path("one", file).read_bytes() == Path("two", file).read_bytes()
+
+
+def test_a_finished_run_repeats_its_table_and_goes_on_if_told(run_here, recordings):
+    run_here(make_arguments("fusion", recordings))
+    table = Path("out/test_items.csv").read_bytes()
+    run_here(make_arguments("fusion", recordings))
+    assert Path("out/test_items.csv").read_bytes() == table
+    run_here(make_arguments("fusion", recordings, number_of_epochs=2))
+    assert len(json.loads(Path("out/history.json").read_text())) == 2
+
+
+BAD = {
+    "no data": ({"data_folder": "nowhere"}, r"nowhere.*(expected|no such)"),
+    "topology": ({"fuse": "middle"}, r"fuse: expected one of .*'both'.*'middle'"),
+    "hrir": ({"hrir": "other.npz"}, r"other\.npz.*"),
+    "infinite SNR": ({"scenes": "{snr: [-6.0, .inf]}"}, r"snr: expected two finite"),
+    "SNR that is none": ({"scenes": "{snr: [.nan, 6.0]}"}, r"snr: expected two finite"),
+    "unknown key": ({"batchsize": 4}, r"fusion\.yaml: no such key: \['batchsize'\]"),
+    "criterion": ({"select": "loudness"}, r"select: expected one of .*'loudness'"),
+    "long segment": ({"segment": 9.0}, r"segment: 9\.0 s is longer"),
+    "noise": ({"noise_split": "{valid: [rain]}"}, r"no such noise .*rain.*noise0"),
+    "few scenes": (
+        {"scene_counts": "{train: 1}"},
+        r"1 items do not fill one batch of 2",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "pattern"), BAD.values(), ids=BAD)
+def test_bad_input_is_named_before_training(run_here, recordings, changes, pattern):
+    with pytest.raises(Exception, match=pattern) as caught:
+        run_here(make_arguments("fusion", recordings, **changes))
+    assert "\n" not in str(caught.value)
+    assert not Path("out/test_summary.json").exists()
+    assert not list(Path().glob("out/save/CKPT*"))
+
+
+@pytest.mark.slow
+def test_another_model_does_not_touch_the_results(run_here, tmp_path, recordings):
+    run_here(make_arguments("fusion", recordings))
+    before = {file: Path("out", file).read_bytes() for file in FILES}
+    other = SMALL["enhancer"].replace("S: 6", "S: 7")
+    done = run_script(make_arguments("fusion", recordings, enhancer=other), tmp_path)
+    assert done.returncode != 0
+    assert "not a checkpoint of this model" in last_line(done.stdout + done.stderr)
+    assert "out/save/CKPT" in last_line(done.stdout + done.stderr)
+    assert {file: Path("out", file).read_bytes() for file in FILES} == before
+
+
+@pytest.mark.slow
+def test_an_error_ends_the_process_with_one_line_that_names_it(tmp_path, recordings):
+    done = run_script(make_arguments("fusion", recordings, batchsize=4), tmp_path)
+    assert done.returncode != 0
+    assert "no such key: ['batchsize']" in last_line(done.stderr)
+    assert "expected one of" in last_line(done.stderr)
