@@ -66,7 +66,10 @@ class Checkpointer(checkpoints.Checkpointer):
             ) from error
         # no process may still be writing when the folder gets its name
         ddp_barrier()
-        return saved and self._finish(saved)
+        finished = saved and self._finish(saved)
+        # nor look for checkpoints: all must agree on which to delete
+        ddp_barrier()
+        return finished
 
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Load a checkpoint into everything that is recoverable.

@@ -18,6 +18,7 @@ from torch import Tensor
 from speechbrain_fusion.brains.state import History, RandomStates, gather
 from speechbrain_fusion.data.batch import Batch
 from speechbrain_fusion.data.sampler import EpochSampler
+from speechbrain_fusion.metrics.info import metric_info
 from speechbrain_fusion.metrics.table import MetricTable, evaluate
 from speechbrain_fusion.report.run import write_report
 
@@ -65,6 +66,10 @@ class EnhancementBrain(sb.Brain):
         if chosen not in known:
             raise ValueError(
                 f"select: expected one of valid_metrics, {known}, got {chosen!r}"
+            )
+        if metric_info(chosen).better == "lower":
+            raise ValueError(
+                f"select: expected a metric of which more is better, got {chosen!r}"
             )
         losses, weights = sorted(self.hparams.losses), sorted(self.hparams.loss_weights)
         if losses != weights:

@@ -8,6 +8,7 @@ abbreviated run option, and torchrun works without a GPU.
 """
 
 import dataclasses
+import io
 import os
 import shutil
 from collections.abc import Sequence
@@ -17,12 +18,26 @@ from typing import Any
 import ruamel.yaml
 import torch
 from hyperpyyaml import load_hyperpyyaml
-from hyperpyyaml.core import recursive_update
+from hyperpyyaml.core import recursive_update, resolve_references
 from speechbrain.core import create_experiment_directory
 from speechbrain.utils.distributed import ddp_init_group, run_on_main
 from speechbrain.utils.run_opts import RunOptions
 
 INCLUDE = "!include:"
+# What may differ when a run is taken up again: how long, where, and what is shown
+MAY_CHANGE = {
+    "number_of_epochs",
+    "epoch_counter",
+    "output_folder",
+    "save_folder",
+    "demo_folder",
+    "checkpointer",
+    "train_logger",
+    "eval_loader",
+    "metrics",
+    "table_by",
+    "examples",
+}
 
 
 def start_run(
@@ -47,7 +62,8 @@ def start_run(
     Raises
     ------
     ValueError
-        If the YAML does not exist, or a key does not exist or is ambiguous.
+        If the YAML does not exist, a key does not exist or is ambiguous, or the
+        output folder holds a run with other settings.
     """
     parse = RunOptions.from_command_line_args
     file, run_opts, changes = parse(list(arguments))
@@ -59,6 +75,8 @@ def start_run(
     ddp_init_group(run_opts)
     with open(base, encoding="utf-8") as stream:
         hparams = load_hyperpyyaml(stream, overrides)
+    if not run_opts.test_only:
+        run_on_main(check_same_run, [Path(hparams["output_folder"]), base, overrides])
     create_experiment_directory(
         hparams["output_folder"], hyperparams_to_save=str(base), overrides=overrides
     )
@@ -134,6 +152,57 @@ def check_keys(
                 f"{path}: the key {key!r} is a prefix of the run option {taken[0]!r}, "
                 f"so --{key} would set that: choose another name"
             )
+
+
+def check_same_run(folder: Path, base: Path, changes: dict[str, Any]) -> None:
+    """Refuse to go on with a run under settings that it was not begun with.
+
+    Upstream would take its checkpoints up, and mix two corpora or two models.
+
+    Arguments
+    ---------
+    folder : Path
+        The output folder.
+    base : Path
+        The YAML of this run.
+    changes : dict
+        Changes of its keys.
+
+    Raises
+    ------
+    ValueError
+        If the folder has checkpoints and another configuration, naming the keys.
+    """
+    begun = folder / "hyperparams.yaml"
+    if not begun.is_file() or not any(folder.rglob("CKPT+*")):
+        return
+    with open(base, encoding="utf-8") as stream:
+        now = _as_text(ruamel.yaml.YAML().load(resolve_references(stream, changes)))
+    then = _as_text(_load_tree(begun))
+    differing = sorted(
+        key
+        for key in (now.keys() | then.keys()) - MAY_CHANGE
+        if now.get(key) != then.get(key)
+    )
+    if differing:
+        raise ValueError(
+            f"{folder}: holds a run with other {', '.join(differing)}; expected the "
+            "settings it was begun with: choose another output_folder or remove it"
+        )
+
+
+def _as_text(tree: Any) -> dict[str, str]:
+    """Write each key of a YAML out on its own, tags and all."""
+    texts = {}
+    for key, value in tree.items():
+        stream = io.StringIO()
+        ruamel.yaml.YAML().dump({"value": value}, stream)
+        # comments are none of the settings
+        lines = stream.getvalue().splitlines()
+        texts[key] = "\n".join(
+            line for line in lines if line.strip() and not line.lstrip().startswith("#")
+        )
+    return texts
 
 
 def choose_backend(run_opts: RunOptions) -> RunOptions:

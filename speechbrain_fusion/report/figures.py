@@ -132,6 +132,9 @@ def _draw_curve(axis: Any, history: Sequence[Mapping[str, float]]) -> None:
             label = name.replace("_", " ")
             second.plot(epochs, values, marker=".", linestyle="--", label=label)
     axis.set(xlabel="epoch", ylabel="loss")
-    second.set_ylabel("metric")
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    second.set_ylabel("validation metric")
     handles = [line for part in (axis, second) for line in part.get_lines()]
-    axis.legend(handles=handles, loc="center right", fontsize="small")
+    axis.legend(
+        handles=handles, loc="center left", bbox_to_anchor=(1.05, 0.5), fontsize="small"
+    )

@@ -16,8 +16,14 @@ pytestmark = pytest.mark.slow
 
 def run_processes(count, script, arguments, folder):
     """Run a script as several processes from a folder, or show what it said."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += [f"--nproc_per_node={count}", str(script), *map(str, arguments)]
+    # a deadlock must end: timeout tells the launcher, which ends its processes
+    command = ["timeout", "240", sys.executable, "-m", "torch.distributed.run"]
+    command += [
+        "--standalone",
+        f"--nproc_per_node={count}",
+        str(script),
+        *map(str, arguments),
+    ]
     done = subprocess.run(
         command,
         cwd=folder,

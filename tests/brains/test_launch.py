@@ -9,12 +9,14 @@ import pytest
 import ruamel.yaml
 import torch
 from hyperpyyaml import load_hyperpyyaml
+from speechbrain.core import create_experiment_directory
 from speechbrain.utils.run_opts import RunOptions
 
 import speechbrain_fusion.brains as brains
 from speechbrain_fusion.brains import start_run
 from speechbrain_fusion.brains.launch import (
     check_keys,
+    check_same_run,
     choose_backend,
     find_yaml,
     resolve_include,
@@ -256,3 +258,40 @@ def test_every_key_of_a_recipe_is_used(path):
         and not re.search(rf"""hparams(\.{key}\b|\["{key}"\])""", code)
     }
     assert not unused
+
+
+@pytest.fixture
+def begun(tmp_path):
+    """A base YAML, and the output folder of a run that was begun with it."""
+    base, folder = tmp_path / "base.yaml", tmp_path / "out"
+    base.write_text(
+        "data_folder: null\nnumber_of_epochs: 2\n"
+        "enhancer: !new:torch.nn.Linear {in_features: 3, out_features: 4}\n"
+        "modules: {enhancer: !ref <enhancer>}\n"
+    )
+    (folder / "save" / "CKPT+1").mkdir(parents=True)
+    create_experiment_directory(str(folder), str(base), {}, save_env_desc=False)
+    return folder, base
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"data_folder": "elsewhere"}, "data_folder"),
+        ({"enhancer": {"out_features": 5}}, "enhancer"),
+    ],
+)
+def test_a_run_is_not_taken_up_with_other_settings(begun, changes, key):
+    folder, base = begun
+    with pytest.raises(ValueError, match=f"out: holds a run with other .*{key}"):
+        check_same_run(folder, base, changes)
+
+
+def test_a_run_is_taken_up_for_longer(begun):
+    check_same_run(*begun, {"number_of_epochs": 9})
+
+
+def test_a_folder_without_checkpoint_is_free(begun):
+    folder, base = begun
+    (folder / "save" / "CKPT+1").rmdir()
+    check_same_run(folder, base, {"data_folder": "elsewhere"})

@@ -170,7 +170,7 @@ def run_in_float64(
 
 def main(folder: str, batch_size: str) -> None:
     """Be one process of several."""
-    options = choose_backend(RunOptions(noprogressbar=True))
+    options = choose_backend(RunOptions.from_dictionary({"noprogressbar": True}))
     ddp_init_group(options)
     last = run_in_float64(Path(folder), int(batch_size), options)
     torch.save(last, Path(folder) / f"rank{get_rank()}.pt")

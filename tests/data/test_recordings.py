@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
+from speechbrain.dataio.dataset import DynamicItemDataset
 
 from speechbrain_fusion.data.audio import AudioError
 from speechbrain_fusion.data.manifest import read_manifest
@@ -363,3 +364,12 @@ def test_a_full_disk_at_first_leaves_no_manifest(prepare, save):
         prepare()
     assert contents(save) == {}
     assert json.loads(prepare()["speech_train"].read_text())
+
+
+def test_manifests_are_speechbrains_own_form(recordings, tmp_path):
+    manifests = prepare_recordings(recordings, tmp_path, 8000, 1.0)
+    dataset = DynamicItemDataset.from_json(manifests["speech_train"])
+    dataset.set_output_keys(["id", "file", "talker"])
+    assert len(dataset) == 8
+    assert dataset[0]["talker"] == "train0"
+    assert Path(dataset[0]["file"]).is_file()
