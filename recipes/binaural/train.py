@@ -67,13 +67,13 @@ def main(arguments: list[str]) -> None:
         hparams["epoch_counter"],
         scenes["train"],
         scenes["valid"],
-        train_loader_kwargs=hparams["train_loader"],
-        valid_loader_kwargs=hparams["eval_loader"],
+        train_loader_kwargs=dict(hparams["train_loader"]),
+        valid_loader_kwargs=dict(hparams["eval_loader"]),
     )
     brain.evaluate(
         scenes["test"],
         max_key=hparams["select"],
-        test_loader_kwargs=hparams["eval_loader"],
+        test_loader_kwargs=dict(hparams["eval_loader"]),
     )
 
 

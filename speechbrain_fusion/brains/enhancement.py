@@ -4,6 +4,7 @@ Data, model, losses, metrics and schedule are declared in YAML; a recipe with an
 task overrides `compute_forward` or `compute_objectives` alone.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -227,30 +228,32 @@ class EnhancementBrain(sb.Brain):
             name: entry["mean"]["enhanced"]
             for name, entry in self.table.summary().items()
         }
-        chosen = scores[self.hparams.select]
-        if chosen != chosen:
+        chosen = float(scores[self.hparams.select])
+        if math.isnan(chosen):
             raise ValueError(
                 f"select: {self.hparams.select} scored no item of the validation set"
             )
-        old_rate, new_rate = self.hparams.lr_annealing([self.optimizer], epoch, -chosen)
-        update_learning_rate(self.optimizer, new_rate)
-        valid = {"loss": sum(losses) / len(losses), **scores}
-        self.history.record(
-            epoch, lr=old_rate, **{f"valid_{k}": float(v) for k, v in valid.items()}
-        )
+        rate, next_rate = self.hparams.lr_annealing([self.optimizer], epoch, -chosen)
+        update_learning_rate(self.optimizer, next_rate)
         if hasattr(self.hparams.epoch_counter, "update_metric"):
             self.hparams.epoch_counter.update_metric(chosen)
+        self._log(epoch, rate, {"loss": sum(losses) / len(losses), **scores})
+        if self.checkpointer is not None:
+            self.checkpointer.save_and_keep_only(
+                meta={self.hparams.select: chosen, "epoch": epoch},
+                max_keys=[self.hparams.select],
+            )
+
+    def _log(self, epoch: int, rate: float, valid: dict[str, float]) -> None:
+        """Record an epoch in the history and in upstream's log."""
+        figures = {f"valid_{name}": float(value) for name, value in valid.items()}
+        self.history.record(epoch, lr=rate, **figures)
         # on all processes: upstream's loggers choose, and wait for each other
         self.hparams.train_logger.log_stats(
-            {"epoch": epoch, "lr": old_rate},
+            {"epoch": epoch, "lr": rate},
             train_stats={"loss": self.history.epochs[-1]["train_loss"]},
             valid_stats=valid,
         )
-        if self.checkpointer is not None:
-            self.checkpointer.save_and_keep_only(
-                meta={self.hparams.select: float(chosen), "epoch": epoch},
-                max_keys=[self.hparams.select],
-            )
 
     # -- checkpoints -----------------------------------------------------------
 

@@ -75,13 +75,14 @@ def start_run(
     ddp_init_group(run_opts)
     with open(base, encoding="utf-8") as stream:
         hparams = load_hyperpyyaml(stream, overrides)
+    folder = Path(hparams["output_folder"])
     if not run_opts.test_only:
-        run_on_main(check_same_run, [Path(hparams["output_folder"]), base, overrides])
-    create_experiment_directory(
-        hparams["output_folder"], hyperparams_to_save=str(base), overrides=overrides
-    )
+        run_on_main(check_same_run, [folder, base, overrides])
+    # an evaluation leaves the settings of the training as they are
+    kept = None if run_opts.test_only else str(base)
+    create_experiment_directory(str(folder), kept, overrides)
     # upstream keeps a copy of its caller, which is this file
-    run_on_main(shutil.copy, [recipe, hparams["output_folder"]])
+    run_on_main(shutil.copy, [recipe, folder])
     return hparams, run_opts
 
 
