@@ -17,24 +17,12 @@ import scipy.fft
 import torch
 from torch.utils.data import Dataset
 
-from speechbrain_fusion.data.audio import AudioError, read, resample
 from speechbrain_fusion.data.batch import Example
 from speechbrain_fusion.data.head import HeadResponses, circular
 from speechbrain_fusion.data.manifest import Entry, read_manifest
+from speechbrain_fusion.data.source import Source, read_stretch
 
-# A stretch whose mean power is below this (-80 dBFS) counts as a pause.
-PAUSE = 1e-8
-TRIES = 20
 TARGETS = ("full", "direct")
-
-
-@dataclass(frozen=True)
-class Source:
-    """A stretch of a recording that comes from one direction."""
-
-    entry: Entry
-    start: float
-    azimuth: float
 
 
 @dataclass(frozen=True)
@@ -211,31 +199,55 @@ class BinauralScenes(Dataset):
         self, target: Source, rng: np.random.Generator, index: int
     ) -> tuple[str, tuple[Source, ...]]:
         """Draw what disturbs, and name it."""
-        # one further when the pairs would come again, so that all meet all noises
-        pairs = math.lcm(len(self.speech), len(self.noise))
-        noise = self._pick(self.noise, rng, index + index // pairs)
         talkers, diffuse = rng.uniform(size=2) < (self.talker_share, self.diffuse_share)
         count = int(rng.integers(self.interferers[0], self.interferers[1] + 1))
         if talkers:
-            own = target.entry["talker"]
-            others = [entry for entry in self.speech if entry["talker"] != own]
-            entries = [others[rng.integers(len(others))] for _ in range(count)]
+            kind, entries = "talker", self._draw_talkers(target, count, rng)
         else:
-            entries = [noise] * (self.directions if diffuse else count)
+            entries = self._draw_noises(1 if diffuse else count, rng, index)
+            names = {entry["name"] for entry in entries}
+            kind = names.pop() if len(names) == 1 else "mixed"
         if diffuse and not talkers:
-            place = rng.uniform(0, 360) + np.arange(self.directions) * (
-                360 / self.directions
-            )
-            azimuths = [_nearest(self.responses.azimuth, azimuth) for azimuth in place]
+            entries = entries * self.directions
+            azimuths = self._draw_everywhere(rng)
         else:
-            apart = _distance(self.interferer_azimuths, target.azimuth)
-            far = self.interferer_azimuths[apart >= self.separation]
-            azimuths = [float(rng.choice(far)) for _ in range(count)]
+            azimuths = self._draw_apart(target.azimuth, count, rng)
         sources = tuple(
             Source(entry, rng.uniform(0, entry["samples"] / entry["rate"]), azimuth)
             for entry, azimuth in zip(entries, azimuths, strict=True)
         )
-        return "talker" if talkers else noise["name"], sources
+        return kind, sources
+
+    def _draw_talkers(
+        self, target: Source, count: int, rng: np.random.Generator
+    ) -> list[Entry]:
+        """Draw recordings of other talkers."""
+        own = target.entry["talker"]
+        others = [entry for entry in self.speech if entry["talker"] != own]
+        return [others[rng.integers(len(others))] for _ in range(count)]
+
+    def _draw_noises(
+        self, count: int, rng: np.random.Generator, index: int
+    ) -> list[Entry]:
+        """Draw a noise for each place; fixed scenes have one, to be listed by."""
+        # one further when the pairs would come again, so that all meet all noises
+        pairs = math.lcm(len(self.speech), len(self.noise))
+        turn = index + index // pairs
+        return [self._pick(self.noise, rng, turn) for _ in range(count)]
+
+    def _draw_everywhere(self, rng: np.random.Generator) -> list[float]:
+        """Space the directions of a diffuse noise evenly, from a random one on."""
+        steps = np.arange(self.directions) * (360 / self.directions)
+        wanted = rng.uniform(0, 360) + steps
+        return [_nearest(self.responses.azimuth, azimuth) for azimuth in wanted]
+
+    def _draw_apart(
+        self, azimuth: float, count: int, rng: np.random.Generator
+    ) -> list[float]:
+        """Draw directions that are far enough from the target's."""
+        apart = _distance(self.interferer_azimuths, azimuth)
+        far = self.interferer_azimuths[apart >= self.separation]
+        return [float(rng.choice(far)) for _ in range(count)]
 
     def render(self, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
         """Render a scene.
@@ -257,16 +269,14 @@ class BinauralScenes(Dataset):
         AudioError
             If a recording has become silent, shorter or unreadable, naming it.
         """
-        samples = round(scene.seconds * self.responses.rate)
-        speech = _stretch(scene.target, samples, self.responses.rate, loop=False)
+        samples, rate = round(scene.seconds * self.responses.rate), self.responses.rate
+        speech = read_stretch(scene.target, samples, rate, loop=False)
         image = self._place([(speech, scene.target.azimuth)], self.responses)
-        noise = self._place(
-            [
-                (_stretch(source, samples, self.responses.rate, True), source.azimuth)
-                for source in scene.interferers
-            ],
-            self.responses,
-        )
+        disturbing = [
+            (read_stretch(source, samples, rate, loop=True), source.azimuth)
+            for source in scene.interferers
+        ]
+        noise = self._place(disturbing, self.responses)
         gain = math.sqrt(
             np.square(image).sum() / np.square(noise).sum() / 10 ** (scene.snr / 10)
         )
@@ -340,47 +350,3 @@ def _common_gain(mixture: np.ndarray, level: float) -> np.float32:
     """One gain for both ears: to the level in dBFS, but never into clipping."""
     rms = math.sqrt(np.square(mixture).mean())
     return np.float32(min(10 ** (level / 20) / rms, 0.99 / np.abs(mixture).max()))
-
-
-def _stretch(source: Source, samples: int, rate: int, loop: bool) -> np.ndarray:
-    """Read a stretch [samples] at a rate; if it is a pause, look further on."""
-    path, file_rate = source.entry["file"], source.entry["rate"]
-    total, frames = source.entry["samples"], math.ceil(samples * file_rate / rate)
-    if not loop:
-        frames = min(frames, total)
-    span = total if loop else total - frames + 1
-
-    def stretch(start: int) -> np.ndarray:
-        signal = _read_looped(path, start % span, frames, total)
-        return _fit(resample(signal, file_rate, rate), samples)
-
-    first = round(source.start * file_rate)
-    for attempt in range(TRIES):
-        # the drawn place first, then evenly on through the recording
-        signal = stretch(first + attempt * span // TRIES)
-        if np.square(signal).mean() > PAUSE:
-            return signal
-    # soft all along or sounding in few places: around the peak, which was prepared
-    peak = int(np.abs(read(path)[0][0]).argmax())
-    signal = stretch(min(max(peak - frames // 2, 0), span - 1))
-    if not np.square(signal).mean() > 0:
-        raise AudioError(f"{path}: silent, expected audio")
-    return signal
-
-
-def _read_looped(path: str, start: int, frames: int, total: int) -> np.ndarray:
-    """Read frames of a mono file from a place on, beginning again at its end."""
-    parts, missing = [], frames
-    while missing > 0:
-        asked = min(missing, total - start)
-        part = read(path, start, asked)[0][0]
-        if part.size < asked:
-            raise AudioError(f"{path}: shorter than when it was prepared")
-        parts.append(part)
-        missing, start = missing - part.size, 0
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-
-def _fit(signal: np.ndarray, samples: int) -> np.ndarray:
-    """Cut or zero-pad to a number of samples."""
-    return np.pad(signal[:samples], (0, max(samples - signal.size, 0)))
