@@ -76,8 +76,8 @@ class BinauralScenes(Dataset):
     level : tuple of float
         Bounds in dBFS of the mixture's level (RMS over both ears).
     fixed : bool
-        For validation and test: the epoch changes nothing, and recordings and noises
-        are taken in turn, so that all are heard equally often.
+        For validation and test: the epoch changes nothing, and talkers and noises are
+        taken in turn, so that all are heard equally often.
 
     Raises
     ------
@@ -110,6 +110,7 @@ class BinauralScenes(Dataset):
         self.speech = list(read_manifest(speech).values())
         self.noise = list(read_manifest(noise).values())
         self.responses, self.size, self.seed, self.fixed = responses, size, seed, fixed
+        self.talkers = _by_talker(self.speech, seed)
         self.segment = _within("segment", segment, 1 / responses.rate)
         self.directions = int(_within("directions", directions, 1))
         self.snr = _bounds("snr", snr)
@@ -134,7 +135,7 @@ class BinauralScenes(Dataset):
                     f"separation: no interferer azimuth is {separation} degrees from "
                     f"the target azimuth {azimuth}"
                 )
-        if talker_share > 0 and len({entry["talker"] for entry in self.speech}) < 2:
+        if talker_share > 0 and len(self.talkers) < 2:
             raise ValueError(f"talker_share: {speech} has only one talker")
 
     def __len__(self) -> int:
@@ -176,7 +177,7 @@ class BinauralScenes(Dataset):
         """
         epoch = 0 if self.fixed else epoch
         rng = np.random.default_rng([self.seed, epoch, index])
-        entry = self._pick(self.speech, rng, index)
+        entry = self._pick_speech(rng, index)
         seconds = min(self.segment, entry["samples"] / entry["rate"])
         start = rng.uniform(0, entry["samples"] / entry["rate"] - seconds)
         target = Source(entry, start, float(rng.choice(self.target_azimuths)))
@@ -190,10 +191,21 @@ class BinauralScenes(Dataset):
             seconds,
         )
 
-    def _pick(self, entries: list[Entry], rng: np.random.Generator, turn: int) -> Entry:
-        """Choose an entry at random or, for fixed scenes, in turn."""
-        drawn = int(rng.integers(len(entries)))
-        return entries[turn % len(entries) if self.fixed else drawn]
+    def _pick_speech(self, rng: np.random.Generator, index: int) -> Entry:
+        """Choose a recording at random or, for fixed scenes, talkers in turn."""
+        if not self.fixed:
+            return self.speech[rng.integers(len(self.speech))]
+        recordings = self.talkers[index % len(self.talkers)]
+        return recordings[index // len(self.talkers) % len(recordings)]
+
+    def _pick_noise(self, rng: np.random.Generator, index: int) -> Entry:
+        """Choose a noise at random or, for fixed scenes, each once in every round."""
+        if not self.fixed:
+            return self.noise[rng.integers(len(self.noise))]
+        turn, place = divmod(index, len(self.noise))
+        # an order for each round, so that noises are not tied to talkers
+        order = np.random.default_rng([self.seed, turn]).permutation(len(self.noise))
+        return self.noise[order[place]]
 
     def _draw_interferers(
         self, target: Source, rng: np.random.Generator, index: int
@@ -230,10 +242,7 @@ class BinauralScenes(Dataset):
         self, count: int, rng: np.random.Generator, index: int
     ) -> list[Entry]:
         """Draw a noise for each place; fixed scenes have one, to be listed by."""
-        # one further when the pairs would come again, so that all meet all noises
-        pairs = math.lcm(len(self.speech), len(self.noise))
-        turn = index + index // pairs
-        return [self._pick(self.noise, rng, turn) for _ in range(count)]
+        return [self._pick_noise(rng, index) for _ in range(count)]
 
     def _draw_everywhere(self, rng: np.random.Generator) -> list[float]:
         """Space the directions of a diffuse noise evenly, from a random one on."""
@@ -302,6 +311,15 @@ class BinauralScenes(Dataset):
         heads = np.stack([responses.at(azimuth) for _, azimuth in sources])
         spectra = scipy.fft.rfft(signals, size)[:, None] * scipy.fft.rfft(heads, size)
         return scipy.fft.irfft(spectra.sum(0), size)[:, :samples].astype(np.float32)
+
+
+def _by_talker(entries: list[Entry], seed: int) -> list[list[Entry]]:
+    """Group recordings by talker, both in an order that follows from the seed."""
+    rng = np.random.default_rng(seed)
+    groups: dict[str, list[Entry]] = {}
+    for place in rng.permutation(len(entries)):
+        groups.setdefault(entries[place]["talker"], []).append(entries[place])
+    return list(groups.values())
 
 
 def _bounds(name: str, bounds: Sequence[float]) -> tuple:

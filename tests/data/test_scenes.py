@@ -90,7 +90,7 @@ def test_fixed_scenes_are_the_same_in_every_epoch(make):
     assert scenes.plan(1, 3) != make(fixed=True, seed=1).plan(1, 3)
 
 
-def test_fixed_scenes_take_recordings_and_noises_in_turn(make):
+def test_fixed_scenes_take_talkers_and_noises_in_turn(make):
     scenes = make(fixed=True)
     plans = [scenes.plan(1, index) for index in range(24)]
     heard = Counter(plan.target.entry["file"] for plan in plans)
@@ -99,13 +99,22 @@ def test_fixed_scenes_take_recordings_and_noises_in_turn(make):
     assert disturbed == {"noise0": 8, "noise1": 8, "noise2": 8}
 
 
-def test_in_fixed_scenes_every_recording_meets_every_noise(make):
+def test_a_few_fixed_scenes_hear_every_talker_whatever_their_files(make):
+    scenes = make(fixed=True)
+    one = scenes.talkers[0][0]
+    scenes.talkers[0] = [one] * 50
+    plans = [scenes.plan(1, index) for index in range(8)]
+    heard = Counter(plan.target.entry["talker"] for plan in plans)
+    assert set(heard.values()) == {2}
+    assert len(heard) == 4
+
+
+def test_fixed_scenes_do_not_tie_noises_to_talkers(make):
     scenes = make(fixed=True)
     scenes.noise.append({**scenes.noise[0], "name": "noise3"})
-    plans = [scenes.plan(1, index) for index in range(32)]
-    pairs = Counter((plan.target.entry["file"], plan.kind) for plan in plans)
-    assert set(pairs.values()) == {1}
-    assert len(pairs) == 8 * 4
+    plans = [scenes.plan(1, index) for index in range(200)]
+    pairs = {(plan.target.entry["talker"], plan.kind) for plan in plans}
+    assert len(pairs) == 4 * 4
 
 
 @pytest.mark.parametrize(
