@@ -34,7 +34,7 @@ def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         data = arguments.data_folder or write_demo_corpus(Path(folder) / "demo")
-        manifests = prepare_recordings(data, folder, arguments.rate, 2.0)
+        manifests = prepare_recordings(data, folder, arguments.rate, segment=4.0)
         hrir = arguments.hrir
         source = hrir if hrir == "sphere" else Path(data) / "hrir" / hrir
         scenes = BinauralScenes(

@@ -15,7 +15,6 @@ from speechbrain.utils.distributed import run_on_main
 from speechbrain_fusion.brains import EnhancementBrain, start_run
 from speechbrain_fusion.data import (
     BinauralScenes,
-    load_responses,
     prepare_recordings,
     write_demo_corpus,
 )
@@ -38,7 +37,7 @@ def make_scenes(hparams: dict[str, Any]) -> dict[str, BinauralScenes]:
     )
     hrir = hparams["hrir"]
     source = hrir if hrir == "sphere" else Path(folder) / "hrir" / hrir
-    responses = load_responses(source, hparams["sample_rate"])
+    responses = hparams["responses"](source, hparams["sample_rate"])
     return {
         split: hparams["scenes"](
             manifests[f"speech_{split}"],

@@ -137,8 +137,9 @@ class EnhancementBrain(sb.Brain):
         }
         if stage == sb.Stage.TRAIN and len(terms) > 1:
             for name, term in terms.items():
-                total = self.history.terms.get(name, 0.0)
-                self.history.terms[name] = total + float(term.detach())
+                # as upstream's average, without the batches that are not finite
+                value = float(term.detach().nan_to_num(0.0, 0.0, 0.0))
+                self.history.terms[name] = self.history.terms.get(name, 0.0) + value
         weights = self.hparams.loss_weights
         return torch.stack([weights[name] * terms[name] for name in terms]).sum()
 

@@ -81,9 +81,14 @@ def start_run(
     # an evaluation leaves the settings of the training as they are
     kept = None if run_opts.test_only else str(base)
     create_experiment_directory(str(folder), kept, overrides)
-    # upstream keeps a copy of its caller, which is this file
-    run_on_main(shutil.copy, [recipe, folder])
+    run_on_main(_keep_recipe, [Path(recipe), folder])
     return hparams, run_opts
+
+
+def _keep_recipe(recipe: Path, folder: Path) -> None:
+    """Keep the recipe's script with the run; upstream keeps its caller, this file."""
+    shutil.copy(recipe, folder)
+    (folder / Path(__file__).name).unlink(missing_ok=True)
 
 
 def find_yaml(file: str, beside: Path) -> Path:
@@ -207,15 +212,26 @@ def _as_text(tree: Any) -> dict[str, str]:
 
 
 def choose_backend(run_opts: RunOptions) -> RunOptions:
-    """Choose gloo for several processes where there is no GPU for each.
+    """Choose gloo for several processes where there is no GPU.
 
-    Upstream's default, NCCL, stops there with "Not enough GPUs". All processes of a
-    machine choose the same.
+    Upstream's default, NCCL, stops there with "Not enough GPUs".
+
+    Raises
+    ------
+    ValueError
+        If there are GPUs, but fewer than processes, naming both numbers.
     """
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    on_cpu = run_opts.device == "cpu" or torch.cuda.device_count() < processes
+    gpus = torch.cuda.device_count()
     chosen = "distributed_backend" in run_opts.overridden_args
-    if "LOCAL_RANK" not in os.environ or chosen or not on_cpu:
+    if "LOCAL_RANK" not in os.environ or chosen:
+        return run_opts
+    if gpus and run_opts.device != "cpu":
+        if gpus < processes:
+            raise ValueError(
+                f"{processes} processes but {gpus} GPUs: expected --nproc_per_node of "
+                f"at most {gpus}, or --device cpu"
+            )
         return run_opts
     return dataclasses.replace(
         run_opts,

@@ -73,7 +73,7 @@ def _check_sides(head: HeadResponses, clockwise: bool) -> None:
         raise ValueError(
             "responses contradict the azimuths: the ear nearer to the source leads by "
             f"{level:.1f} dB and {1e6 * lead:.0f} us on average, expected more than 0; "
-            f"if the azimuths are mirrored, pass clockwise={not clockwise}"
+            f"if the azimuths are mirrored, say clockwise: {str(not clockwise).lower()}"
         )
 
 

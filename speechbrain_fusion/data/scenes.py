@@ -63,7 +63,8 @@ class BinauralScenes(Dataset):
     diffuse_share : float
         Share of the other scenes whose noise is diffuse.
     directions : int
-        Directions of a diffuse noise, evenly spaced.
+        Directions of a diffuse noise, evenly spaced over the measured ones (half a
+        circle, where that was measured) and at most as many.
     separation : float
         Degrees at least between the target and any point interferer.
     target_azimuths : sequence of float, optional
@@ -113,6 +114,7 @@ class BinauralScenes(Dataset):
         self.talkers = _by_talker(self.speech, seed)
         self.segment = _within("segment", segment, 1 / responses.rate)
         self.directions = int(_within("directions", directions, 1))
+        self.directions = min(self.directions, responses.azimuth.size)
         self.snr = _bounds("snr", snr)
         self.level = _bounds("level", level)
         self.interferers = _bounds("interferers", interferers)
@@ -245,10 +247,11 @@ class BinauralScenes(Dataset):
         return [self._pick_noise(rng, index) for _ in range(count)]
 
     def _draw_everywhere(self, rng: np.random.Generator) -> list[float]:
-        """Space the directions of a diffuse noise evenly, from a random one on."""
-        steps = np.arange(self.directions) * (360 / self.directions)
-        wanted = rng.uniform(0, 360) + steps
-        return [_nearest(self.responses.azimuth, azimuth) for azimuth in wanted]
+        """Space a diffuse noise evenly over the measured directions."""
+        measured, count = self.responses.azimuth, self.directions
+        steps = np.arange(count) * (measured.size / count)
+        places = np.rint(rng.uniform(0, measured.size) + steps).astype(int)
+        return [float(measured[place % measured.size]) for place in places]
 
     def _draw_apart(
         self, azimuth: float, count: int, rng: np.random.Generator
@@ -358,10 +361,6 @@ def _azimuths(
 def _distance(azimuths: np.ndarray, azimuth: float) -> np.ndarray:
     """Degrees between directions, 0 to 180."""
     return np.abs(circular(azimuths - azimuth))
-
-
-def _nearest(azimuths: np.ndarray, azimuth: float) -> float:
-    return float(azimuths[_distance(azimuths, azimuth).argmin()])
 
 
 def _common_gain(mixture: np.ndarray, level: float) -> np.float32:

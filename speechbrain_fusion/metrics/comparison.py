@@ -67,11 +67,11 @@ def paired_difference(
     return PairedDifference(mean, mean - half, mean + half, pairs)
 
 
-def _enhanced(path: Path | str, metric: str) -> dict[str, float]:
-    """Read each item's enhanced score, averaged over its channels."""
+def _scores(path: Path | str, metric: str, system: str) -> dict[str, float]:
+    """Read each item's score of a system, averaged over its channels."""
     with open(path, encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
-        name = f"{metric}_enhanced"
+        name = f"{metric}_{system}"
         columns = reader.fieldnames or ()
         found = [x for x in columns if x == name or x.startswith(f"{name}_")]
         if not found or "id" not in columns:
@@ -104,21 +104,36 @@ def compare_csv(
     Raises
     ------
     ValueError
-        If a file lacks the metric, or the runs scored different items.
+        If a file lacks the metric, or the runs scored different items: by their
+        names, or by the scores of the unprocessed signals.
+
+    Notes
+    -----
+    The interval is over items, for one training each: it holds no variance between
+    trainings.
 
     Example
     -------
     >>> paths = [getfixture("tmp_path") / name for name in ("a.csv", "b.csv")]
-    >>> _ = paths[0].write_text("id,snr_enhanced\nx,3\ny,5\n")
-    >>> _ = paths[1].write_text("id,snr_enhanced\ny,4\nx,2\n")
+    >>> columns = "id,snr_unprocessed,snr_enhanced"
+    >>> _ = paths[0].write_text(f"{columns}\nx,0,3\ny,1,5\n")
+    >>> _ = paths[1].write_text(f"{columns}\ny,1,4\nx,0,2\n")
     >>> compare_csv(*paths, "snr")
     PairedDifference(mean=1.0, low=1.0, high=1.0, pairs=2)
     """
-    a, b = _enhanced(path_a, metric), _enhanced(path_b, metric)
+    a, b = _scores(path_a, metric, "enhanced"), _scores(path_b, metric, "enhanced")
     if odd := sorted(a.keys() ^ b.keys()):
         shown = ", ".join(odd[:3])
         raise ValueError(
             f"{path_a} and {path_b} hold different items: {len(odd)} are in one only,"
             f" such as {shown}"
         )
+    before_a, before_b = (_scores(x, metric, "unprocessed") for x in (path_a, path_b))
+    for name, score in before_a.items():
+        # one name may stand for another scene in a run on other data
+        if not np.isclose(score, before_b[name], atol=1e-3, equal_nan=True):
+            raise ValueError(
+                f"{path_a} and {path_b} hold different items: unprocessed, {name} has "
+                f"{metric} {score:.3f} in one and {before_b[name]:.3f} in the other"
+            )
     return paired_difference([a[x] for x in a], [b[x] for x in a], confidence)

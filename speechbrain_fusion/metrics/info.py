@@ -16,11 +16,6 @@ METRICS = {
     "pesq": MetricInfo("MOS-LQO", "higher"),
     "stoi": MetricInfo("", "higher"),
     "estoi": MetricInfo("", "higher"),
-    "mbstoi": MetricInfo("", "higher"),
-    "csig": MetricInfo("MOS", "higher"),
-    "cbak": MetricInfo("MOS", "higher"),
-    "covl": MetricInfo("MOS", "higher"),
-    "segsnr": MetricInfo("dB", "higher"),
     "ild_error": MetricInfo("dB", "lower"),
     "itd_error": MetricInfo("µs", "lower"),
 }

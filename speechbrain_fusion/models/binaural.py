@@ -5,6 +5,7 @@ Enhancement", IEEE/ACM TASLP, 2023, and the same authors' report to the 1st Clar
 Enhancement Challenge, 2021.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
@@ -29,7 +30,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "both": ("front", "back"),
 }
 MASKS: dict[str, Callable[[Tensor], Tensor]] = {
-    "softmax": lambda x: x.softmax(dim=2),
+    "softmax": functools.partial(torch.softmax, dim=2),
     "sigmoid": torch.sigmoid,
     "relu": torch.relu,
 }
@@ -55,7 +56,7 @@ class BinauralTasNet(nn.Module):
     N : int
         Filters of the encoder (learned) or half the window (STFT).
     L : int
-        Window of the learned encoder in samples.
+        Window of the learned encoder in samples; without effect on an STFT.
     B, H, S : int
         Channels of bottleneck, hidden and skip path.
     P, X, R : int
@@ -66,7 +67,8 @@ class BinauralTasNet(nn.Module):
     encoding : str
         "learned" or "stft" (2N window, N / 2 hop, noisy phase).
     causal : bool
-        No sample later than the window; otherwise global norms over all the signal.
+        No sample later than the window (up to rounding, see `fft_depthwise`);
+        otherwise global norms over all the signal.
     share_norms : bool
         Two norms for all blocks of a network (as published) or two for each.
     encoder_activation : str
@@ -110,6 +112,7 @@ class BinauralTasNet(nn.Module):
         super().__init__()
         self.ears, self.causal = ears, causal
         self.stages = _choose("fuse", fuse, STAGES)
+        _choose("encoder_activation", encoder_activation, {"linear": 0, "relu": 1})
         self.mask_activation = _choose("mask_activation", mask_activation, MASKS)
         rest = 1 / N if mask_activation == "softmax" else 0.5
         banks: dict[str, Callable[[], LearnedFilterbank | STFTFilterbank]] = {

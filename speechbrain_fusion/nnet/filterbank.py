@@ -62,8 +62,8 @@ def complete_frames(x: Tensor, size: int, hop: int) -> Tensor:
 class LearnedFilterbank(nn.Module):
     """Encoder and decoder of a TasNet: a strided convolution and its transpose.
 
-    They begin as an orthogonal transform and its inverse, so that an untrained
-    network whose mask rests at `rest` returns its input and learning starts there;
+    They begin as an orthogonal transform and its inverse, so that a mask that is
+    `rest` everywhere returns the input and learning starts near it;
     all ears begin with the same filters, so that the product of their latents is a
     local cross-correlation (ours: the papers name no initialization).
 
@@ -100,9 +100,7 @@ class LearnedFilterbank(nn.Module):
         if window < 2 or window % 2:
             raise ValueError(f"window L: expected an even number, got {window}")
         if activation not in ("linear", "relu"):
-            raise ValueError(
-                f"encoder_activation: expected linear or relu, got {activation!r}"
-            )
+            raise ValueError(f"activation: expected linear or relu, got {activation!r}")
         self.channels, self.window, self.hop = channels, window, window // 2
         self.relu = activation == "relu"
         self.encoder = PointwiseConv(window, channels, ears)
@@ -192,6 +190,11 @@ class STFTFilterbank(nn.Module):
         if self.past:
             x = F.pad(x, (self.past, self.past))
             x = complete_frames(x, self.window, self.hop)
+        elif x.shape[-1] < self.window:
+            raise ValueError(
+                f"an STFT without padding needs at least {self.window} samples, the "
+                f"window, got {x.shape[-1]}"
+            )
         with torch.autocast(x.device.type, enabled=False):
             x = x.to(self.analysis.dtype)
             frames = frame(x, self.window, self.hop) * self.analysis[:, None]

@@ -15,7 +15,6 @@ from speechbrain.utils.run_opts import RunOptions
 import speechbrain_fusion.brains as brains
 from speechbrain_fusion.brains import start_run
 from speechbrain_fusion.brains.launch import (
-    check_keys,
     check_same_run,
     choose_backend,
     find_yaml,
@@ -168,8 +167,10 @@ def test_a_key_that_would_be_taken_for_a_run_option_is_refused(recipe, key):
         start_run(["hparams/taken.yaml"], recipe)
 
 
-def test_a_run_option_may_be_a_key():
-    check_keys(["max_grad_norm", "precision"], {}, Path("some.yaml"))
+def test_a_run_option_may_be_a_key(recipe):
+    add_yaml(recipe, "options.yaml", BASE + "max_grad_norm: 1.0\n")
+    hparams, _ = start_run(["hparams/options.yaml"], recipe)
+    assert hparams["max_grad_norm"] == 1.0
 
 
 def backend(**changes):
@@ -188,10 +189,17 @@ def test_one_process_keeps_the_defaults(monkeypatch):
     assert backend() == ("nccl", None)
 
 
-@pytest.mark.parametrize(("count", "gpus"), [(1, 0), (2, 0), (2, 1), (4, 3)])
-def test_processes_without_a_gpu_for_each_talk_by_gloo(monkeypatch, count, gpus):
-    processes(monkeypatch, count, gpus)
+@pytest.mark.parametrize("count", [1, 2])
+def test_processes_without_a_gpu_talk_by_gloo(monkeypatch, count):
+    processes(monkeypatch, count, 0)
     assert backend() == ("gloo", "cpu")
+
+
+@pytest.mark.parametrize(("count", "gpus"), [(2, 1), (4, 3)])
+def test_more_processes_than_gpus_are_refused(monkeypatch, count, gpus):
+    processes(monkeypatch, count, gpus)
+    with pytest.raises(ValueError, match=f"{count} processes but {gpus} GPUs"):
+        backend()
 
 
 @pytest.mark.parametrize(("count", "gpus"), [(1, 1), (2, 2), (2, 8)])

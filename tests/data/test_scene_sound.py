@@ -325,3 +325,12 @@ def test_a_scene_of_ones_own_can_be_rendered(make):
     assert mixture.shape == target.shape == (2, RATE // 2)
     assert np.square(target[0]).sum() > np.square(target[1]).sum()
     assert decibels(np.square(mixture).mean()) == pytest.approx(-30, abs=0.01)
+
+
+def test_diffuse_noise_is_spread_over_half_a_circle_too(make):
+    half = rigid_sphere(RATE, range(-90, 91, 5))
+    scenes = make(responses=half, diffuse_share=1.0, directions=12)
+    azimuths = [source.azimuth for source in scenes.plan(1, 0).interferers]
+    assert len(set(azimuths)) == 12
+    front = sorted((azimuth + 180) % 360 for azimuth in azimuths)
+    assert max(np.diff(front)) <= 20

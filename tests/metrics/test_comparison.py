@@ -46,10 +46,12 @@ def test_unpaired_values_are_refused():
         paired_difference([1.0, 2.0], [1.0])
 
 
-def write(path, ids, values):
+def write(path, ids, values, level=0.0):
     table = MetricTable()
     rows = torch.tensor(values)
     scores = {"si_sdr": torch.stack([rows - 1, rows + 1], 1), "pesq": rows}
+    before = {name: torch.zeros_like(score) + level for name, score in scores.items()}
+    table.add("unprocessed", ids, [{"noise": "wind"}] * len(ids), before)
     table.add("enhanced", ids, [{"noise": "wind"}] * len(ids), scores)
     table.write_csv(path)
     return path
@@ -66,6 +68,13 @@ def test_other_items_are_an_error_that_names_them(tmp_path):
     a = write(tmp_path / "a.csv", ["x", "y"], [1.0, 5.0])
     b = write(tmp_path / "b.csv", ["x", "other"], [1.0, 5.0])
     with pytest.raises(ValueError, match=r"a\.csv.*b\.csv.*other, y"):
+        compare_csv(a, b, "pesq")
+
+
+def test_equal_names_of_other_scenes_are_an_error(tmp_path):
+    a = write(tmp_path / "a.csv", ["x", "y"], [1.0, 5.0])
+    b = write(tmp_path / "b.csv", ["x", "y"], [1.0, 5.0], level=0.5)
+    with pytest.raises(ValueError, match=r"different items: unprocessed, x has pesq"):
         compare_csv(a, b, "pesq")
 
 

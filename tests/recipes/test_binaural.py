@@ -121,6 +121,10 @@ def test_a_finished_run_goes_on_if_told(run_here, recordings):
     table = Path("out/test_items.csv").read_bytes()
     run_here(make_arguments("fusion", recordings, **changes))
     assert Path("out/test_items.csv").read_bytes() == table
+    begun = Path("out/hyperparams.yaml").read_bytes()
+    other = {"scene_counts": "{test: 2}", **changes}
+    run_here([*make_arguments("fusion", recordings, **other), "--test_only"])
+    assert Path("out/hyperparams.yaml").read_bytes() == begun
     run_here(make_arguments("fusion", recordings, number_of_epochs=2, **changes))
     assert len(json.loads(Path("out/history.json").read_text())) == 2
 
