@@ -72,7 +72,13 @@ def version(package: str) -> str | None:
 
 
 def devices() -> list[str]:
-    """List the devices to compute on."""
+    """List the devices to compute on.
+
+    Example
+    -------
+    >>> devices()[0].startswith("device cpu")
+    True
+    """
     import torch
 
     names = [f"device cpu: {torch.get_num_threads()} threads"]

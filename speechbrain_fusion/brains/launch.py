@@ -98,6 +98,14 @@ def find_yaml(file: str, beside: Path) -> Path:
     ------
     ValueError
         If it is in neither, naming those that exist.
+
+    Example
+    -------
+    >>> recipe = getfixture("tmp_path")
+    >>> (recipe / "hparams").mkdir()
+    >>> (recipe / "hparams" / "small.yaml").touch()
+    >>> find_yaml("hparams/small.yaml", recipe).name
+    'small.yaml'
     """
     for path in (Path(file), beside / file):
         if path.is_file():
@@ -126,6 +134,15 @@ def resolve_include(path: Path, changes: Any) -> tuple[Path, dict[str, Any]]:
         The file at the end of the chain.
     changes : dict
         All changes of its keys together.
+
+    Example
+    -------
+    >>> folder = getfixture("tmp_path")
+    >>> _ = (folder / "base.yaml").write_text("fuse: both")
+    >>> _ = (folder / "back.yaml").write_text("!include:base.yaml {fuse: back}")
+    >>> path, changes = resolve_include(folder / "back.yaml", {"lr": 0.1})
+    >>> path.name, changes
+    ('base.yaml', {'fuse': 'back', 'lr': 0.1})
     """
     tree = _load_tree(path)
     changes = _load_changes(changes) if isinstance(changes, str) else changes
@@ -220,6 +237,11 @@ def choose_backend(run_opts: RunOptions) -> RunOptions:
     ------
     ValueError
         If there are GPUs, but fewer than processes, naming both numbers.
+
+    Example
+    -------
+    >>> choose_backend(RunOptions()).distributed_backend  # not under torchrun
+    'nccl'
     """
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     gpus = torch.cuda.device_count()

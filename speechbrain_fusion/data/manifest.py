@@ -33,6 +33,12 @@ def audio_files(folder: Path) -> list[Path]:
     ------
     AudioError
         If the folder is missing, naming it.
+
+    Example
+    -------
+    >>> from speechbrain_fusion.data.demo import demo_speech_folder
+    >>> len(audio_files(demo_speech_folder() / "test"))
+    20
     """
     if not folder.is_dir():
         raise AudioError(f"{folder}: no such folder, expected one with audio files")
@@ -66,6 +72,13 @@ def inspect(path: Path, lowest_rate: int, channels: int = 1) -> Entry:
     ------
     AudioError
         Naming the file and what was expected.
+
+    Example
+    -------
+    >>> from speechbrain_fusion.data.demo import demo_speech_folder
+    >>> path = audio_files(demo_speech_folder())[0]
+    >>> inspect(path, lowest_rate=8000)["rate"]
+    16000
     """
     signal, rate = read(path)
     if signal.shape[0] != channels:
@@ -137,7 +150,15 @@ def fingerprint(paths: Iterable[Path], options: Mapping[str, Any]) -> str:
 
 
 def write_manifest(path: Path | str, manifest: Manifest) -> None:
-    """Write a manifest whole or not at all."""
+    """Write a manifest whole or not at all.
+
+    Example
+    -------
+    >>> path = getfixture("tmp_path") / "noise.json"
+    >>> write_manifest(path, {"a": {"file": "a.wav"}})
+    >>> read_manifest(path)
+    {'a': {'file': 'a.wav'}}
+    """
     with written_whole(path) as file:
         json.dump(manifest, file, indent=1)
 

@@ -112,7 +112,15 @@ def prepare_recordings(
 
 
 def split_speech(folder: Path) -> Files:
-    """Assign the files of `speech/` to splits by talker."""
+    """Assign the files of `speech/` to splits by talker.
+
+    Example
+    -------
+    >>> from speechbrain_fusion.data.demo import demo_speech_folder
+    >>> splits = split_speech(demo_speech_folder())
+    >>> {split: len(paths) for split, paths in splits.items()}
+    {'train': 80, 'valid': 20, 'test': 20}
+    """
     found = {
         split: audio_files(folder / split)
         for split in SPLITS

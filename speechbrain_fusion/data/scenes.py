@@ -86,6 +86,19 @@ class BinauralScenes(Dataset):
         If a manifest cannot be read.
     ValueError
         For an option out of its range or an azimuth that was not measured.
+
+    Example
+    -------
+    >>> from speechbrain_fusion.data import load_responses, prepare_recordings
+    >>> from speechbrain_fusion.data import write_demo_corpus
+    >>> folder = getfixture("tmp_path")
+    >>> corpus = write_demo_corpus(folder / "demo")
+    >>> manifests = prepare_recordings(corpus, folder, rate=8000, segment=2.0)
+    >>> files = manifests["speech_train"], manifests["noise_train"]
+    >>> head = load_responses("sphere", 8000)
+    >>> scenes = BinauralScenes(*files, head, size=10, segment=2.0)
+    >>> scenes[(1, 0)].signals["mixture"].shape
+    torch.Size([2, 16000])
     """
 
     def __init__(

@@ -22,6 +22,17 @@ def summary_text(table: MetricTable) -> str:
     -------
     str
         A row per metric and channel; the gain is positive where a metric got better.
+
+    Example
+    -------
+    >>> import torch
+    >>> table = MetricTable(channels=())
+    >>> for system, score in {"unprocessed": 1.0, "enhanced": 3.0}.items():
+    ...     table.add(system, ["a"], [{}], {"snr": torch.tensor([score])})
+    >>> print(summary_text(table))
+    1 items; means over scored items; a positive gain is better
+    metric  unit  channel  unprocessed  enhanced    gain  scored
+    snr     dB    mean           1.000     3.000  +2.000     1/1
     """
     title = f"{len(table)} items; means over scored items; a positive gain is better"
     rows: list[Row] = [("metric", "unit", "channel", *HEADER, "scored")]

@@ -146,6 +146,12 @@ def direct_depthwise(
     -------
     Tensor
         [batch, ears, channels, frames] when the padding is `same_padding`'s.
+
+    Example
+    -------
+    >>> x, weight = torch.ones(1, 1, 1, 4), torch.ones(1, 1, 3)
+    >>> direct_depthwise(x, weight, dilation=1, padding=(2, 0)).flatten()
+    tensor([1., 2., 3., 3.])
     """
     kernel = weight.flatten(0, 1).unsqueeze(1)
     padded = F.pad(x.flatten(1, 2), padding)
@@ -162,6 +168,12 @@ def fft_depthwise(
     automatic mixed precision: half-precision FFTs exist on few devices and lengths.
     Causal up to rounding: a later sample enters an earlier output at 1e-7 of its size,
     and a NaN enters all.
+
+    Example
+    -------
+    >>> x, weight = torch.ones(1, 1, 1, 4), torch.ones(1, 1, 3)
+    >>> fft_depthwise(x, weight, dilation=1, padding=(2, 0)).flatten().round()
+    tensor([1., 2., 3., 3.])
     """
     frames, reach = x.shape[-1], (weight.shape[-1] - 1) * dilation
     size = next_fast_len(frames + reach, real=True)
