@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from speechbrain_fusion.data.files import written_whole
@@ -68,7 +69,7 @@ def draw_run(
         3, 3, figsize=(13, 8), layout="constrained", height_ratios=(2, 3, 2)
     )
     names = [name for name in SIGNALS if name in example]
-    peak = max(float(example[name].abs().max()) for name in names) or 1.0
+    peak = max(float(example[name].nan_to_num().abs().max()) for name in names) or 1.0
     loudest = max(_decibels(example[name][0], rate).max() for name in names)
     for column, name in enumerate(names):
         _draw_waveform(axes[0, column], example[name], rate, peak)
@@ -99,9 +100,8 @@ def _decibels(signal: Tensor, rate: int) -> np.ndarray:
     """Return the spectrogram [bins, frames] in dB, 32-ms Hann windows, 8-ms hop."""
     size = round(0.032 * rate)
     window = torch.hann_window(size)
-    spectrum = torch.stft(
-        signal.float(), size, size // 4, window=window, return_complex=True
-    )
+    signal = F.pad(signal.float().nan_to_num(), (0, max(size - signal.numel(), 0)))
+    spectrum = torch.stft(signal, size, size // 4, window=window, return_complex=True)
     return (20 * spectrum.abs().clamp(min=1e-8).log10()).numpy()
 
 
@@ -124,17 +124,21 @@ def _draw_curve(axis: Any, history: Sequence[Mapping[str, float]]) -> None:
     epochs = [figures["epoch"] for figures in history]
     names = list(dict.fromkeys(name for figures in history for name in figures))
     second = axis.twinx()
-    for name in names:
+    for number, name in enumerate(names):
         values = [figures.get(name, np.nan) for figures in history]
+        style = {"marker": ".", "color": f"C{number}", "label": name.replace("_", " ")}
         if name.endswith("loss"):
-            axis.plot(epochs, values, marker=".", label=name.replace("_", " "))
+            axis.plot(epochs, values, **style)
         elif name.startswith("valid_"):
-            label = name.replace("_", " ")
-            second.plot(epochs, values, marker=".", linestyle="--", label=label)
+            second.plot(epochs, values, linestyle="--", **style)
     axis.set(xlabel="epoch", ylabel="loss")
     axis.xaxis.get_major_locator().set_params(integer=True)
     second.set_ylabel("validation metric")
     handles = [line for part in (axis, second) for line in part.get_lines()]
     axis.legend(
-        handles=handles, loc="center left", bbox_to_anchor=(1.05, 0.5), fontsize="small"
+        handles=handles,
+        ncols=len(handles),
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.0),
+        fontsize="small",
     )

@@ -62,7 +62,8 @@ def test_padding_does_not_matter(metric):
     clean[1, :, 24000:], noisy[1, :, 24000:] = math.nan, 1.0
     values = metric(clean, noisy, RATE, torch.tensor([1.0, 0.75]), jobs=1)
     alone = metric(clean[1:, :, :24000], noisy[1:, :, :24000], RATE, jobs=1)
-    assert torch.equal(values[1:], alone)
+    # pystoi's extended measure adds random numbers of the size of rounding errors
+    torch.testing.assert_close(values[1:], alone, rtol=1e-10, atol=0)
 
 
 @pytest.mark.parametrize("metric", [pesq, stoi, estoi])
