@@ -4,10 +4,11 @@ The scores are those of the packages pesq and pystoi. An item that cannot be sco
 (too short, silent, not finite, no speech found) gives NaN and stops nothing.
 """
 
+import contextlib
 import functools
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import joblib
 import numpy as np
@@ -53,13 +54,27 @@ def _pesq_item(reference: np.ndarray, estimate: np.ndarray, rate: int) -> float:
     return float(scored.mean()) if scored.size else math.nan
 
 
+@contextlib.contextmanager
+def _fixed_random_state() -> Iterator[None]:
+    """Keep NumPy's global state: pystoi's extended measure adds noise drawn from it.
+
+    The noise has the size of rounding errors; with it fixed a score is repeatable.
+    """
+    state = np.random.get_state()  # noqa: NPY002
+    np.random.seed(0)  # noqa: NPY002
+    try:
+        yield
+    finally:
+        np.random.set_state(state)  # noqa: NPY002
+
+
 def _stoi_item(
     reference: np.ndarray, estimate: np.ndarray, rate: int, extended: bool
 ) -> float:
     too_short = reference.size < SHORTEST_STOI * rate
     if too_short or not _scorable(reference, estimate):
         return math.nan
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _fixed_random_state():
         warnings.filterwarnings("error", "Not enough STFT frames", RuntimeWarning)
         try:
             return float(pystoi.stoi(reference, estimate, rate, extended=extended))
