@@ -195,7 +195,9 @@ def si_sdr_loss(
     what the scaled reference does not explain, the loss is
     10 log10((S + FLOOR) (E + FLOOR) / (C^2 + FLOOR^2)). It treats both kinds of silence
     alike: a silent estimate scores the reference's level over the floor (not 0 dB), a
-    silent reference the estimate's, with a gradient towards silence.
+    silent reference the estimate's, with a gradient towards silence. Only where the
+    estimate is exactly zero is there no gradient, as it may grow with either sign: the
+    SNR's points to the reference there, so that a little of it helps (`snr_loss`).
 
     Arguments
     ---------

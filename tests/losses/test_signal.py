@@ -188,3 +188,13 @@ def test_wrong_arguments_are_named(loss):
         loss(torch.zeros(2, 9), torch.zeros(2, 9), torch.ones(3))
     with pytest.raises(ValueError, match=REDUCTIONS[0]):
         loss(torch.zeros(2, 9), torch.zeros(2, 9), reduction="sum")
+
+
+def test_from_silence_the_snr_leads_to_the_reference():
+    reference = torch.randn(2, 2, 500)
+    estimate = torch.zeros_like(reference, requires_grad=True)
+    loss = si_sdr_loss(reference, estimate) + 0.1 * snr_loss(reference, estimate)
+    loss.backward()
+    step = -estimate.grad
+    alignment = torch.cosine_similarity(step.flatten(), reference.flatten(), dim=0)
+    assert alignment > 0.9
