@@ -17,12 +17,10 @@ import soundfile
 
 from speechbrain_fusion.data.audio import read
 from speechbrain_fusion.data.noise import synthetic_noise
+from speechbrain_fusion.data.recordings import SPLITS
 
 RATE = 16000
 """Sample rate of the demo corpus in Hz."""
-
-SPLITS = ("train", "valid", "test")
-"""The parts of the demo corpus: disjoint in talkers, sentences and noises."""
 
 NOISE_SECONDS = 30
 """Length of each noise file."""

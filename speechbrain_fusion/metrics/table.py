@@ -83,8 +83,14 @@ def _figures(metric: str, scores: Sequence[Mapping[str, float]]) -> Figures:
     return {**means, "gain": better, "scored": len(scored), "total": len(scores)}
 
 
-def _finite(figures: Figures) -> dict[str, float | None]:
-    """Replace NaN, which JSON does not have, by None."""
+def finite(figures: Mapping[str, float]) -> dict[str, float | None]:
+    """Replace NaN, which JSON does not have, by None.
+
+    Example
+    -------
+    >>> finite({"gain": math.nan, "scored": 2.0})
+    {'gain': None, 'scored': 2.0}
+    """
     return {key: x if math.isfinite(x) else None for key, x in figures.items()}
 
 
@@ -310,7 +316,7 @@ class MetricTable:
         metrics = {
             metric: {
                 **metric_info(metric)._asdict(),
-                "channels": {name: _finite(x) for name, x in channels.items()},
+                "channels": {name: finite(x) for name, x in channels.items()},
             }
             for metric, channels in self.summary().items()
         }

@@ -1,14 +1,13 @@
 """The end of a run: tables, figure, and where everything lies."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor
 
 from speechbrain_fusion.data.files import written_whole
-from speechbrain_fusion.metrics.table import MetricTable
+from speechbrain_fusion.metrics.table import MetricTable, finite
 from speechbrain_fusion.metrics.text import condition_text, summary_text
 from speechbrain_fusion.report.figures import draw_run
 
@@ -46,7 +45,7 @@ def write_report(
     table.write_csv(folder / "test_items.csv")
     table.write_json(folder / "test_summary.json")
     with written_whole(folder / "history.json") as file:
-        json.dump([_finite(figures) for figures in history], file, indent=1)
+        json.dump([finite(figures) for figures in history], file, indent=1)
     files = {
         "every test item": "test_items.csv",
         "summary": "test_summary.json",
@@ -65,8 +64,3 @@ def write_report(
     width = max(map(len, files))
     lines += [f"{name:<{width}}  {folder / path}" for name, path in files.items()]
     return lines
-
-
-def _finite(figures: Mapping[str, float]) -> dict[str, float | None]:
-    """Replace NaN, which JSON does not have, by None."""
-    return {name: x if math.isfinite(x) else None for name, x in figures.items()}

@@ -96,6 +96,13 @@ def test_the_other_topologies_run(name, run_here, recordings):
     check_results(Path("out"), 8000)
 
 
+@pytest.mark.slow
+def test_the_stft_variant_trains(run_here, recordings):
+    stft = SMALL["enhancer"].replace("}", ", encoding: stft}")
+    run_here(make_arguments("fusion", recordings, enhancer=stft))
+    check_results(Path("out"), 8000)
+
+
 def test_the_topologies_differ_in_their_fusion_alone():
     folder, fused = TRAIN.parent / "hparams", {}
     for name in ("independent", "front", "back"):
