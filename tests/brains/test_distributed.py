@@ -73,6 +73,19 @@ def test_processes_train_as_one_with_their_batches_together(
             assert ours[key] == pytest.approx(theirs[key], abs=1e-4)
 
 
+def test_processes_killed_in_the_middle_of_an_epoch_go_on_as_if_not(tmp_path):
+    one = toy.run_in_float64(tmp_path / "one", 4)
+    many = tmp_path / "many"
+    # 3 steps an epoch: the fourth is the first of the second
+    run_processes(2, toy.__file__, [many, 2, 4], tmp_path)
+    assert not (many / "rank0.pt").exists()
+    assert len(list((many / "save").glob("CKPT+*"))) == 2
+    run_processes(2, toy.__file__, [many, 2], tmp_path)
+    ranks = [torch.load(many / f"rank{rank}.pt") for rank in range(2)]
+    assert torch.equal(*ranks)
+    torch.testing.assert_close(ranks[0], one, rtol=0, atol=1e-10)
+
+
 def test_the_recipe_runs_as_two_processes_from_another_folder(tmp_path, recordings):
     small = {
         "data_folder": recordings,

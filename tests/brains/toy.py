@@ -1,8 +1,10 @@
 """A task small enough to train in a second, and a worker that trains on it.
 
-As a script, one process of several: toy.py FOLDER BATCH_SIZE
+As a script, one process of several: toy.py FOLDER BATCH_SIZE [STEPS], where the run
+ends as if killed after so many steps.
 """
 
+import contextlib
 import functools
 import math
 import sys
@@ -168,12 +170,33 @@ def run_in_float64(
     return last
 
 
-def main(folder: str, batch_size: str) -> None:
+class Killed(Exception):
+    """What ends a run in the middle of an epoch."""
+
+
+def end_after(steps: int) -> None:
+    """Let every Brain of this process end as if killed after so many steps."""
+    fit_batch, taken = EnhancementBrain.fit_batch, []
+
+    def fit_or_end(self: EnhancementBrain, batch: Any) -> torch.Tensor:
+        if len(taken) == steps:
+            raise Killed
+        taken.append(1)
+        return fit_batch(self, batch)
+
+    EnhancementBrain.fit_batch = fit_or_end
+
+
+def main(folder: str, batch_size: str, steps: str = "") -> None:
     """Be one process of several."""
-    options = choose_backend(RunOptions.from_dictionary({"noprogressbar": True}))
+    chosen = {"noprogressbar": True} | ({"ckpt_interval_steps": 1} if steps else {})
+    options = choose_backend(RunOptions.from_dictionary(chosen))
     ddp_init_group(options)
-    last = run_in_float64(Path(folder), int(batch_size), options)
-    torch.save(last, Path(folder) / f"rank{get_rank()}.pt")
+    if steps:
+        end_after(int(steps))
+    with contextlib.suppress(Killed):
+        last = run_in_float64(Path(folder), int(batch_size), options)
+        torch.save(last, Path(folder) / f"rank{get_rank()}.pt")
     torch.distributed.destroy_process_group()
 
 
