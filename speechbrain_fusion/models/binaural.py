@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from speechbrain_fusion.nnet import (
-    FusionLayer,
     LearnedFilterbank,
     PointwiseConv,
     STFTFilterbank,
     TemporalConvNet,
+    make_sharing,
 )
 from speechbrain_fusion.nnet.tcn import PReLU
 
@@ -48,6 +48,7 @@ class BinauralTasNet(nn.Module):
     """One TasNet per ear, joined by Hadamard products of the ears' latents.
 
     The ears are an axis of one computation; the topologies have equal parameters.
+    Other ways of sharing latents than the product are there to be compared with.
     Letters are those of the Conv-TasNet and fusion papers. Depends on no sample
     later than the window that holds the output sample, if causal.
 
@@ -64,6 +65,9 @@ class BinauralTasNet(nn.Module):
     fuse : str
         Where the ears meet: "front" (encodings), "back" (behind the temporal
         convolutions), "both" or "none".
+    share : str
+        What they give each other there: "product" (latent fusion), "sum", "mean",
+        "concat" (and a 1x1), "cross_stitch" or "none"; see `nnet.sharing`.
     encoding : str
         "learned" or "stft" (2N window, N / 2 hop, noisy phase).
     causal : bool
@@ -100,6 +104,7 @@ class BinauralTasNet(nn.Module):
         X: int = 2,
         R: int = 2,
         fuse: str = "both",
+        share: str = "product",
         encoding: str = "learned",
         causal: bool = True,
         share_norms: bool = False,
@@ -111,7 +116,7 @@ class BinauralTasNet(nn.Module):
     ) -> None:
         super().__init__()
         self.ears, self.causal = ears, causal
-        self.stages = _choose("fuse", fuse, STAGES)
+        stages = _choose("fuse", fuse, STAGES)
         _choose("encoder_activation", encoder_activation, {"linear": 0, "relu": 1})
         self.mask_activation = _choose("mask_activation", mask_activation, MASKS)
         rest = 1 / N if mask_activation == "softmax" else 0.5
@@ -126,7 +131,12 @@ class BinauralTasNet(nn.Module):
         )
         self.mask = nn.Sequential(PReLU(S, ears), PointwiseConv(S, channels, ears))
         self.output = _choose("output_activation", output_activation, OUTPUTS)()
-        self.fusion = FusionLayer()
+        self.sharing = nn.ModuleDict(
+            {
+                stage: make_sharing(share if stage in stages else "none", width, ears)
+                for stage, width in {"front": channels, "back": S}.items()
+            }
+        )
 
     @property
     def latency(self) -> int:
@@ -161,16 +171,10 @@ class BinauralTasNet(nn.Module):
         valid = self._valid_frames(latent, lengths, noisy.shape[-1])
         # causal layers do not hear the padding, which follows
         inside = None if self.causal else valid
-        hidden = self.tcn(self._fuse("front", latent), inside)
-        mask = self.mask_activation(self.mask(self._fuse("back", hidden)))
+        hidden = self.tcn(self.sharing["front"](latent), inside)
+        mask = self.mask_activation(self.mask(self.sharing["back"](hidden)))
         mask = mask if valid is None else mask * valid
         return self.output(self.filterbank.synthesize(mask, own, noisy.shape[-1]))
-
-    def _fuse(self, stage: str, latents: Tensor) -> Tensor:
-        """Give every ear the product of all, where this stage is fused."""
-        if stage not in self.stages:
-            return latents
-        return self.fusion(*latents.unbind(1)).unsqueeze(1).expand_as(latents)
 
     def _valid_frames(
         self, latent: Tensor, lengths: Tensor | None, time: int

@@ -4,15 +4,29 @@ from speechbrain_fusion.nnet.convolution import DepthwiseConv, PointwiseConv
 from speechbrain_fusion.nnet.filterbank import LearnedFilterbank, STFTFilterbank
 from speechbrain_fusion.nnet.fusion import FusionLayer
 from speechbrain_fusion.nnet.normalization import ChannelNorm, GlobalNorm
+from speechbrain_fusion.nnet.sharing import (
+    ConcatSharing,
+    CrossStitch,
+    MeanSharing,
+    ProductSharing,
+    SumSharing,
+    make_sharing,
+)
 from speechbrain_fusion.nnet.tcn import TemporalConvNet
 
 __all__ = [
     "ChannelNorm",
+    "ConcatSharing",
+    "CrossStitch",
     "DepthwiseConv",
     "FusionLayer",
     "GlobalNorm",
     "LearnedFilterbank",
+    "MeanSharing",
     "PointwiseConv",
+    "ProductSharing",
     "STFTFilterbank",
+    "SumSharing",
     "TemporalConvNet",
+    "make_sharing",
 ]
