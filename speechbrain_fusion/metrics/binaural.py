@@ -21,79 +21,34 @@ Tokala et al., "Binaural speech enhancement using deep complex convolutional tra
 networks", ICASSP 2024.
 """
 
-import functools
 import math
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from speechbrain_fusion.losses.signal import align, check_pair
+from speechbrain_fusion.losses.interaural import (
+    AUDIBLE,
+    HIGHEST_PHASE,
+    Cells,
+    active,
+    analyse,
+)
+from speechbrain_fusion.losses.signal import check_pair
 
-LOWEST = 200.0  # Hz
-HIGHEST_ITD = 1500.0  # Hz; the ear follows the fine structure to about here
 LONGEST_LAG = 1e-3  # s; a head makes 0.7 ms to 0.8 ms
 LAG_STEP = 2e-5  # s; the peaks between are found by a parabola
-ACTIVE_BAND = 25.0  # dB
-ACTIVE_ITEM = 60.0  # dB
-AUDIBLE = 1e-10  # of the loudest cell: cells below it in an ear hold nothing
 ITEMS_AT_ONCE = 8
 
 
-class _Cells(NamedTuple):
-    spectrum: Tensor  # [batch, ears, bins, frames]
-    frequencies: Tensor  # Hz, [bins]
-    bands: Tensor  # ones where a bin belongs to a band, [bands, bins]
-    energy: Tensor  # [batch, ears, bands, frames], zero in frames with padding
-    audible: Tensor  # same shape, bool
-
-
-@functools.cache
-def _bands(size: int, rate: int, highest: float) -> tuple[Tensor, Tensor]:
-    frequencies = torch.arange(size // 2 + 1, dtype=torch.float64) * (rate / size)
-    used = (frequencies >= LOWEST) & (frequencies <= highest)
-    erb = (21.4 * torch.log10(1 + 0.00437 * frequencies[used])).floor()
-    bands = (erb.unique().unsqueeze(-1) == erb).double()
-    placed = torch.zeros(len(bands), len(frequencies), dtype=torch.float64)
-    placed[:, used] = bands
-    return frequencies, placed
-
-
-def _analyse(
-    signal: Tensor, rate: int, lengths: Tensor | None, highest: float
-) -> _Cells:
-    if signal.dim() != 3 or signal.shape[1] != 2:
-        raise ValueError(f"expected [batch, 2 ears, time], got {tuple(signal.shape)}")
-    size = 2 ** math.ceil(math.log2(0.02 * rate))
-    signal, _, count = align(signal.double(), signal.double(), lengths)
-    signal = torch.nn.functional.pad(signal, (0, max(0, size - signal.shape[-1])))
-    window = torch.hann_window(size, dtype=torch.float64, device=signal.device)
-    flat = torch.stft(
-        signal.flatten(0, 1),
-        size,
-        size // 2,
-        window=window,
-        center=False,
-        return_complex=True,
-    )
-    spectrum = flat.unflatten(0, (-1, 2))
-    ends = torch.arange(flat.shape[-1], device=signal.device) * (size // 2) + size
-    whole = (ends <= count.view(-1, 1))[:, None, None]
-    frequencies, bands = (x.to(signal.device) for x in _bands(size, rate, highest))
-    energy = bands @ spectrum.abs().square().where(whole, 0.0)
-    peak = energy.amax((1, 2, 3), keepdim=True)
-    return _Cells(spectrum, frequencies, bands, energy, energy > AUDIBLE * peak)
-
-
-def _ild(cells: _Cells) -> Tensor:
+def _ild(cells: Cells) -> Tensor:
     floor = AUDIBLE * cells.energy.amax((1, 2, 3), keepdim=True)
     left, right = cells.energy.maximum(floor).unbind(1)
     level = 10 * torch.log10(left / right)
     return level.where(cells.audible.any(1), torch.nan)
 
 
-def _correlation(cells: _Cells, lags: Tensor) -> Tensor:
+def _correlation(cells: Cells, lags: Tensor) -> Tensor:
     """Cross-correlate the ears per band: [batch, bands, frames, lags]."""
     left, right = cells.spectrum.unbind(1)
     phase = -2 * math.pi * cells.frequencies.unsqueeze(-1) * lags
@@ -116,7 +71,7 @@ def _peak_offset(values: Tensor, index: Tensor) -> Tensor:
     return offset.clamp(-1.0, 1.0).where(curvature < 0, 0.0)
 
 
-def _itd(cells: _Cells) -> Tensor:
+def _itd(cells: Cells) -> Tensor:
     steps = round(LONGEST_LAG / LAG_STEP)
     grid = torch.arange(-steps, steps + 1, dtype=torch.float64)
     lags = LAG_STEP * grid.to(cells.bands.device)
@@ -158,7 +113,7 @@ def ild(signal: Tensor, rate: int, lengths: Tensor | None = None) -> Tensor:
     >>> ild(torch.cat([10 * noise, noise], 1), 16000).nanmean().round(decimals=3)
     tensor(20., dtype=torch.float64)
     """
-    return _ild(_analyse(signal, rate, lengths, rate / 2))
+    return _ild(analyse(signal.double(), rate, lengths, rate / 2))
 
 
 def itd(signal: Tensor, rate: int, lengths: Tensor | None = None) -> Tensor:
@@ -191,21 +146,14 @@ def itd(signal: Tensor, rate: int, lengths: Tensor | None = None) -> Tensor:
     >>> itd(ears, 16000).nanmean().round()
     tensor(250., dtype=torch.float64)
     """
-    return _itd(_analyse(signal, rate, lengths, HIGHEST_ITD))
-
-
-def _active(cells: _Cells) -> Tensor:
-    energy = cells.energy.sum(1)
-    band = energy >= energy.amax(-1, keepdim=True) * 10 ** (-ACTIVE_BAND / 10)
-    item = energy >= energy.amax((1, 2), keepdim=True) * 10 ** (-ACTIVE_ITEM / 10)
-    return band & item & (energy > 0)
+    return _itd(analyse(signal.double(), rate, lengths, HIGHEST_PHASE))
 
 
 def _cue_error(
-    cue: Callable[[_Cells], Tensor], reference: _Cells, estimate: _Cells
+    cue: Callable[[Cells], Tensor], reference: Cells, estimate: Cells
 ) -> Tensor:
     error = (cue(estimate) - cue(reference)).abs()
-    mean = error.where(_active(reference), torch.nan).nanmean((1, 2))
+    mean = error.where(active(reference), torch.nan).nanmean((1, 2))
     both_ears = torch.ones_like(mean, dtype=torch.bool)
     for cells in (reference, estimate):
         both_ears &= cells.audible.flatten(2).any(-1).all(-1)
@@ -213,7 +161,7 @@ def _cue_error(
 
 
 def _errors(
-    cue: Callable[[_Cells], Tensor],
+    cue: Callable[[Cells], Tensor],
     highest: float,
     reference: Tensor,
     estimate: Tensor,
@@ -227,7 +175,7 @@ def _errors(
         *(x.split(ITEMS_AT_ONCE) for x in (reference, estimate, lengths)), strict=True
     )
     errors = [
-        _cue_error(cue, *(_analyse(x, rate, share, highest) for x in (s, y)))
+        _cue_error(cue, *(analyse(x.double(), rate, share, highest) for x in (s, y)))
         for s, y, share in chunks
     ]
     return torch.cat(errors)
@@ -306,4 +254,4 @@ def itd_error(
     >>> itd_error(ahead, late, 16000).round()
     tensor([125.], dtype=torch.float64)
     """
-    return _errors(_itd, HIGHEST_ITD, reference, estimate, rate, lengths)
+    return _errors(_itd, HIGHEST_PHASE, reference, estimate, rate, lengths)
