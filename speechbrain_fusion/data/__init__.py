@@ -2,6 +2,8 @@
 
 from speechbrain_fusion.data.audio import AudioError
 from speechbrain_fusion.data.batch import Batch, Example
+from speechbrain_fusion.data.clarity import clarity_scenes
+from speechbrain_fusion.data.corpus import recorded_scenes
 from speechbrain_fusion.data.demo import write_demo_corpus
 from speechbrain_fusion.data.head import HeadResponses
 from speechbrain_fusion.data.hrir import load_responses
@@ -17,8 +19,10 @@ __all__ = [
     "EpochSampler",
     "Example",
     "HeadResponses",
+    "clarity_scenes",
     "load_responses",
     "prepare_recordings",
+    "recorded_scenes",
     "rigid_sphere",
     "write_demo_corpus",
 ]

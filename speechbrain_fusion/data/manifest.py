@@ -9,6 +9,7 @@ again when a source or an option has changed.
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,53 @@ def inspect(path: Path, lowest_rate: int, channels: int = 1) -> Entry:
     }
 
 
+def inspect_each(
+    paths: Iterable[Path], lowest_rate: int, channels: int = 1, jobs: int = -1
+) -> list[Entry | AudioError]:
+    """Inspect many files in parallel, with a progress bar.
+
+    Takes `inspect`'s arguments, and the number of threads (-1: one per core).
+
+    Returns
+    -------
+    list of dict or AudioError
+        For each file what `inspect` returns or raises.
+
+    Example
+    -------
+    >>> [type(found) for found in inspect_each([Path("nowhere.wav")], 8000)]
+    [<class 'speechbrain_fusion.data.audio.AudioError'>]
+    """
+
+    def attempt(path: Path) -> Entry | AudioError:
+        try:
+            return inspect(path, lowest_rate, channels)
+        except AudioError as error:
+            return error
+
+    tasks = [joblib.delayed(attempt)(path) for path in paths]
+    found = joblib.Parallel(n_jobs=jobs, prefer="threads", return_as="generator")(tasks)
+    # a handful of files needs no bar
+    return list(tqdm(found, total=len(tasks), desc="reading", disable=len(tasks) < 50))
+
+
+def refuse_unusable(errors: Iterable[AudioError]) -> None:
+    """List all errors in one, if there are any.
+
+    Raises
+    ------
+    AudioError
+        With a line for each.
+
+    Example
+    -------
+    >>> refuse_unusable([])
+    """
+    lines = sorted(str(error) for error in errors)
+    if lines:
+        raise AudioError(f"{len(lines)} unusable files:\n  " + "\n  ".join(lines))
+
+
 def inspect_all(
     paths: Iterable[Path], lowest_rate: int, channels: int = 1, jobs: int = -1
 ) -> list[Entry]:
@@ -112,24 +160,8 @@ def inspect_all(
     AudioError
         One error that lists every unusable file.
     """
-
-    def attempt(path: Path) -> Entry | AudioError:
-        try:
-            return inspect(path, lowest_rate, channels)
-        except AudioError as error:
-            return error
-
-    tasks = [joblib.delayed(attempt)(path) for path in paths]
-    found = joblib.Parallel(n_jobs=jobs, prefer="threads", return_as="generator")(tasks)
-    # a handful of files needs no bar
-    results = list(
-        tqdm(found, total=len(tasks), desc="reading", disable=len(tasks) < 50)
-    )
-    errors = [str(result) for result in results if isinstance(result, AudioError)]
-    if errors:
-        raise AudioError(
-            f"{len(errors)} unusable files:\n  " + "\n  ".join(sorted(errors))
-        )
+    results = inspect_each(paths, lowest_rate, channels, jobs)
+    refuse_unusable(result for result in results if isinstance(result, AudioError))
     return [result for result in results if not isinstance(result, AudioError)]
 
 
@@ -161,6 +193,75 @@ def write_manifest(path: Path | str, manifest: Manifest) -> None:
     """
     with written_whole(path) as file:
         json.dump(manifest, file, indent=1)
+
+
+def up_to_date(stamp: Path, digest: str, manifests: Iterable[Path]) -> bool:
+    """Whether manifests are all there and were built from the same.
+
+    Arguments
+    ---------
+    stamp : Path
+        The file that `write_manifests` wrote beside them.
+    digest : str
+        Today's `fingerprint`.
+    manifests : iterable of Path
+        The manifests.
+
+    Returns
+    -------
+    bool
+        False, too, if the stamp cannot be read.
+
+    Example
+    -------
+    >>> up_to_date(Path("nowhere.json"), "a", [])
+    False
+    """
+    if not all(path.is_file() for path in manifests):
+        return False
+    try:
+        return json.loads(stamp.read_text())["fingerprint"] == digest
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def write_manifests(
+    contents: Mapping[Path, Manifest], stamp: Path, digest: str
+) -> None:
+    """Replace manifests and their stamp all together or, on a full disk, none.
+
+    Arguments
+    ---------
+    contents : mapping of Path to dict
+        The manifests of the files beside the stamp.
+    stamp : Path
+        Where the digest goes; its folder is made if need be.
+    digest : str
+        The `fingerprint` of what the manifests were built from.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be written, naming it.
+
+    Example
+    -------
+    >>> stamp = getfixture("tmp_path") / "stamp.json"
+    >>> write_manifests({}, stamp, "a")
+    >>> up_to_date(stamp, "a", [])
+    True
+    """
+    folder = stamp.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".", dir=folder) as beside:
+        for path, manifest in contents.items():
+            write_manifest(Path(beside, path.name), manifest)
+        with written_whole(Path(beside, stamp.name)) as file:
+            json.dump({"fingerprint": digest}, file)
+        # first away and last there: it never stands beside others' manifests
+        stamp.unlink(missing_ok=True)
+        for path in [*contents, stamp]:
+            os.replace(Path(beside, path.name), path)
 
 
 def read_manifest(path: Path | str) -> Manifest:

@@ -11,23 +11,20 @@ of `speech/train` is kept for validation. Noises are split by file: by folder, b
 one for test.
 """
 
-import json
-import os
-import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from speechbrain.utils.logger import get_logger
 
 from speechbrain_fusion.data.audio import AudioError
-from speechbrain_fusion.data.files import written_whole
 from speechbrain_fusion.data.manifest import (
     Entry,
     Manifest,
     audio_files,
     fingerprint,
     inspect_all,
-    write_manifest,
+    up_to_date,
+    write_manifests,
 )
 
 logger = get_logger(__name__)
@@ -96,16 +93,16 @@ def prepare_recordings(
     sources = sorted(path for paths in files.values() for path in paths)
     options = {"version": VERSION, "rate": rate, "segment": segment, "files": files}
     digest = fingerprint(sources, options)
-    if not _up_to_date(save_folder / STAMP, digest, manifests.values()):
+    if not up_to_date(save_folder / STAMP, digest, manifests.values()):
         described = dict(
             zip(sources, inspect_all(sources, rate, jobs=jobs), strict=True)
         )
         contents = {
-            name: _manifest(paths, described, data_folder)
+            manifests[name]: _manifest(paths, described, data_folder)
             for name, paths in files.items()
         }
-        _check_segment(contents["speech_train"], segment, data_folder)
-        _write_all(save_folder, contents, digest)
+        _check_segment(contents[manifests["speech_train"]], segment, data_folder)
+        write_manifests(contents, save_folder / STAMP, digest)
     for name in files:
         logger.info(f"{name}: {len(files[name])} files")
     return manifests
@@ -208,30 +205,6 @@ def _refuse_empty(files: Files, data_folder: Path) -> None:
             "speech/<train|valid|test>/<talker>/*.{wav,flac,ogg} and noise/* (five "
             "files at least, or noise_split)"
         )
-
-
-def _up_to_date(stamp: Path, digest: str, manifests: Iterable[Path]) -> bool:
-    """Whether the manifests are all there and were built from the same."""
-    if not all(path.is_file() for path in manifests):
-        return False
-    try:
-        return json.loads(stamp.read_text())["fingerprint"] == digest
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
-def _write_all(folder: Path, contents: Mapping[str, Manifest], digest: str) -> None:
-    """Replace the manifests and their stamp all together or, on a full disk, none."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".", dir=folder) as beside:
-        for name, manifest in contents.items():
-            write_manifest(Path(beside, f"{name}.json"), manifest)
-        with written_whole(Path(beside, STAMP)) as file:
-            json.dump({"fingerprint": digest}, file)
-        # first away and last there: it never stands beside others' manifests
-        (folder / STAMP).unlink(missing_ok=True)
-        for name in [*(f"{name}.json" for name in contents), STAMP]:
-            os.replace(Path(beside, name), folder / name)
 
 
 def _manifest(

@@ -1,0 +1,194 @@
+"""Binaural scenes that others have rendered: pairs of a mixture and a target file."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from speechbrain_fusion.data.audio import AudioError, read, resample
+from speechbrain_fusion.data.batch import Example
+from speechbrain_fusion.data.manifest import Entry, read_manifest
+from speechbrain_fusion.data.source import PAUSE, TRIES
+
+# In samples of the lower rate: the resampler reaches 34 (32 zeros / 0.95) to each side.
+MARGIN = 40
+INFO = ("noise", "interferer", "snr", "talker")
+
+
+class RenderedScenes(Dataset):
+    """Segments of rendered scenes, or the whole scenes; items are (epoch, index).
+
+    Training takes segments, new ones in every epoch: the scenes in an order that
+    follows from the seed and the epoch, each once before any comes again, and in each
+    a place where the target speaks. A segment lies in the stretch where it speaks or,
+    where that is shorter, holds all of it and what is heard around it; one that falls
+    into a pause is drawn again. A scene shorter than a segment is taken whole.
+
+    Validation and test take whole scenes, the same in every epoch; where fewer are
+    wanted than there are, evenly spaced ones.
+
+    Mixture and target, left and right are filtered alike when the rate changes, and
+    their level stays as it is in the files.
+
+    Arguments
+    ---------
+    manifest : Path or str
+        The scenes: file and target (paths of the two files), rate in Hz, samples,
+        first and last (samples between which the target speaks) and, where known,
+        noise, interferer, snr and talker.
+    rate : int
+        The wanted sample rate in Hz, not above that of the files.
+    segment : float, optional
+        Seconds; by default whole scenes.
+    count : int, optional
+        Scenes of an epoch, by default all.
+    seed : int
+        With epoch and index it determines a segment.
+
+    Raises
+    ------
+    AudioError
+        If the manifest cannot be read.
+    ValueError
+        For a segment or a count that is not positive, or more whole scenes than
+        there are.
+
+    Example
+    -------
+    >>> import soundfile
+    >>> from speechbrain_fusion.data.manifest import write_manifest
+    >>> folder = getfixture("tmp_path")
+    >>> noise = 0.1 * np.random.default_rng(0).standard_normal((44100, 2))
+    >>> scene = {kind: str(folder / f"{kind}.wav") for kind in ("file", "target")}
+    >>> for path in scene.values():
+    ...     soundfile.write(path, noise, 44100)
+    >>> place = {"rate": 44100, "samples": 44100, "first": 0, "last": 44100}
+    >>> write_manifest(folder / "scenes.json", {"S1": scene | place})
+    >>> RenderedScenes(folder / "scenes.json", 8000)[(1, 0)].signals["target"].shape
+    torch.Size([2, 8000])
+    """
+
+    def __init__(
+        self,
+        manifest: Path | str,
+        rate: int,
+        segment: float | None = None,
+        count: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        scenes = list(read_manifest(manifest).items())
+        if segment is not None and not segment * rate >= 1:
+            raise ValueError(f"segment: expected a sample at least, got {segment} s")
+        size = len(scenes) if count is None else count
+        if size < 1 or (segment is None and size > len(scenes)):
+            most = "any number" if segment else f"1 to {len(scenes)}"
+            raise ValueError(f"{manifest}: expected {most} of scenes, got {count}")
+        if segment is None:
+            scenes = [scenes[index * len(scenes) // size] for index in range(size)]
+        self.scenes, self.size, self.rate = scenes, size, rate
+        self.segment, self.seed = segment, seed
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, key: tuple[int, int]) -> Example:
+        """Read scene `index` of an epoch, given as (epoch, index)."""
+        epoch, index = key
+        if self.segment is None:
+            name, entry = self.scenes[index]
+            start, samples = 0, self._count(entry["samples"], entry)
+            target = self._read(entry, "target", start, samples)
+        else:
+            name, entry = self._pick(epoch, index)
+            rng = np.random.default_rng([self.seed, epoch, index])
+            start, target = self._draw(entry, rng)
+        mixture = self._read(entry, "file", start, target.shape[-1])
+        known = {key: entry[key] for key in INFO if entry.get(key) is not None}
+        return Example(
+            id=name,
+            signals={
+                "mixture": torch.from_numpy(mixture),
+                "target": torch.from_numpy(target),
+            },
+            info={"scene": name, **known},
+        )
+
+    def _pick(self, epoch: int, index: int) -> tuple[str, Entry]:
+        """Choose a scene of a training epoch: all of them before one comes again."""
+        turn, place = divmod(index, len(self.scenes))
+        rng = np.random.default_rng([self.seed, epoch, turn])
+        return self.scenes[rng.permutation(len(self.scenes))[place]]
+
+    def _draw(self, entry: Entry, rng: np.random.Generator) -> tuple[int, np.ndarray]:
+        """Draw a place where the target speaks, and read the target there."""
+        assert self.segment is not None
+        total = self._count(entry["samples"], entry)
+        samples = min(round(self.segment * self.rate), total)
+        first, last = (self._count(entry[key], entry) for key in ("first", "last"))
+        bounds = np.clip(sorted((first, last - samples)), 0, total - samples)
+        for _ in range(TRIES):
+            start = int(rng.integers(bounds[0], bounds[1] + 1))
+            target = self._read(entry, "target", start, samples)
+            if np.square(target).mean() > PAUSE:
+                break
+        return start, target
+
+    def _count(self, samples: int, entry: Entry) -> int:
+        """Convert a number of samples to the wanted rate."""
+        return -(-samples * self.rate // entry["rate"])
+
+    def _read(self, entry: Entry, kind: str, start: int, samples: int) -> np.ndarray:
+        return read_resampled(entry[kind], entry["rate"], self.rate, start, samples)
+
+
+def read_resampled(
+    path: Path | str, source: int, target: int, start: int, samples: int
+) -> np.ndarray:
+    """Read a part of a file as it is in the whole file at another rate.
+
+    Arguments
+    ---------
+    path : Path or str
+        An audio file.
+    source : int
+        Its rate in Hz.
+    target : int
+        The wanted rate in Hz, not above the file's.
+    start : int
+        First sample at the wanted rate.
+    samples : int
+        Number of samples at the wanted rate.
+
+    Returns
+    -------
+    np.ndarray
+        float32, shape [channels, samples].
+
+    Raises
+    ------
+    AudioError
+        If the file is unreadable or no longer what it was when it was prepared.
+
+    Example
+    -------
+    >>> import soundfile
+    >>> path = getfixture("tmp_path") / "noise.wav"
+    >>> soundfile.write(path, np.full((44100, 2), 0.5), 44100)
+    >>> read_resampled(path, 44100, 8000, start=1000, samples=10).round(3)[0, :3]
+    array([0.5, 0.5, 0.5], dtype=float32)
+    """
+    shared = math.gcd(source, target)
+    # from an instant that is a sample of both rates, so that nothing is shifted
+    instant = max(start - MARGIN, 0) // (target // shared)
+    first = instant * (source // shared)
+    last = -(-(start + samples + MARGIN) * source // target)
+    signal, rate = read(path, first, last - first)
+    if rate != source:
+        raise AudioError(f"{path}: {rate} Hz, it had {source} Hz when it was prepared")
+    skipped = start - instant * (target // shared)
+    part = resample(signal, source, target)[:, skipped : skipped + samples]
+    if part.shape[-1] < samples:
+        raise AudioError(f"{path}: shorter than when it was prepared")
+    return np.ascontiguousarray(part)
