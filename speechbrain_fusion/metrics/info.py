@@ -16,6 +16,7 @@ METRICS = {
     "pesq": MetricInfo("MOS-LQO", "higher"),
     "stoi": MetricInfo("", "higher"),
     "estoi": MetricInfo("", "higher"),
+    "mbstoi": MetricInfo("", "higher"),
     "ild_error": MetricInfo("dB", "lower"),
     "itd_error": MetricInfo("µs", "lower"),
 }
