@@ -1,7 +1,13 @@
 """Metrics: plain functions of (reference, estimate, ..., lengths), and one table."""
 
 from speechbrain_fusion.metrics.binaural import ild, ild_error, itd, itd_error
-from speechbrain_fusion.metrics.comparison import compare_csv, paired_difference
+from speechbrain_fusion.metrics.comparison import (
+    compare_csv,
+    compare_trainings,
+    paired_difference,
+    read_scores,
+)
+from speechbrain_fusion.metrics.mbstoi import mbstoi
 from speechbrain_fusion.metrics.perceptual import estoi, pesq, stoi
 from speechbrain_fusion.metrics.signal import si_sdr, snr
 from speechbrain_fusion.metrics.table import MetricTable, evaluate
@@ -10,6 +16,7 @@ from speechbrain_fusion.metrics.text import condition_text, summary_text
 __all__ = [
     "MetricTable",
     "compare_csv",
+    "compare_trainings",
     "condition_text",
     "estoi",
     "evaluate",
@@ -17,8 +24,10 @@ __all__ = [
     "ild_error",
     "itd",
     "itd_error",
+    "mbstoi",
     "paired_difference",
     "pesq",
+    "read_scores",
     "si_sdr",
     "snr",
     "stoi",

@@ -1,4 +1,4 @@
-"""Two runs compared item by item: the mean difference and how sure it is."""
+"""Runs compared item by item: the mean difference and how sure it is."""
 
 import csv
 import math
@@ -67,8 +67,48 @@ def paired_difference(
     return PairedDifference(mean, mean - half, mean + half, pairs)
 
 
-def _scores(path: Path | str, metric: str, system: str) -> dict[str, float]:
-    """Read each item's score of a system, averaged over its channels."""
+class TrainingsDifference(NamedTuple):
+    """A difference over several trainings of each of two systems.
+
+    Of the same mean, `items` has the interval over items, for these trainings, and
+    `trainings` the interval over trainings, for these items.
+    """
+
+    items: PairedDifference
+    trainings: PairedDifference
+
+
+def read_scores(
+    path: Path | str, metric: str, system: str = "enhanced"
+) -> dict[str, float]:
+    r"""Read each item's score of a system, averaged over its channels.
+
+    Arguments
+    ---------
+    path : Path or str
+        What `MetricTable.write_csv` wrote.
+    metric : str
+        A metric's name.
+    system : str
+        "enhanced" or "unprocessed".
+
+    Returns
+    -------
+    dict of str to float
+        By the items' names; NaN where a channel was not scored.
+
+    Raises
+    ------
+    ValueError
+        If the file lacks the metric, naming the column.
+
+    Example
+    -------
+    >>> path = getfixture("tmp_path") / "a.csv"
+    >>> _ = path.write_text("id,snr_enhanced_left,snr_enhanced_right\nx,1,3\n")
+    >>> read_scores(path, "snr")
+    {'x': 2.0}
+    """
     with open(path, encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         name = f"{metric}_{system}"
@@ -121,19 +161,84 @@ def compare_csv(
     >>> compare_csv(*paths, "snr")
     PairedDifference(mean=1.0, low=1.0, high=1.0, pairs=2)
     """
-    a, b = _scores(path_a, metric, "enhanced"), _scores(path_b, metric, "enhanced")
+    a, b = (read_scores(x, metric) for x in (path_a, path_b))
+    _check_same_items(path_a, path_b, metric)
+    return paired_difference([a[x] for x in a], [b[x] for x in a], confidence)
+
+
+def compare_trainings(
+    paths_a: Sequence[Path | str],
+    paths_b: Sequence[Path | str],
+    metric: str,
+    confidence: float = 0.95,
+) -> TrainingsDifference:
+    r"""Compare two systems that were each trained several times, over the same items.
+
+    Arguments
+    ---------
+    paths_a, paths_b : sequence of Path or str
+        What `MetricTable.write_csv` wrote for each training; the two of one place are
+        a pair (of one seed, say).
+    metric : str
+        A metric's name; its channels are averaged per item.
+    confidence : float
+        Of the intervals, 0 to 1.
+
+    Returns
+    -------
+    TrainingsDifference
+        Of system a - system b. An item that some training left without a score does
+        not count.
+
+    Raises
+    ------
+    ValueError
+        If the numbers of trainings differ, or what `compare_csv` refuses.
+
+    Example
+    -------
+    >>> folder, columns = getfixture("tmp_path"), "id,snr_unprocessed,snr_enhanced"
+    >>> trained = {"a1": (3, 5), "a2": (4, 6), "b1": (2, 2), "b2": (2, 4)}
+    >>> for name, (x, y) in trained.items():
+    ...     _ = (folder / name).write_text(f"{columns}\nx,0,{x}\ny,1,{y}\n")
+    >>> a, b = ([folder / f"{system}{n}" for n in (1, 2)] for system in "ab")
+    >>> compare_trainings(a, b, "snr").trainings
+    PairedDifference(mean=2.0, low=2.0, high=2.0, pairs=2)
+    """
+    if len(paths_a) != len(paths_b) or not paths_a:
+        raise ValueError(
+            f"expected as many trainings of both, got {len(paths_a)}, {len(paths_b)}"
+        )
+    for path in (*paths_a[1:], *paths_b):
+        _check_same_items(paths_a[0], path, metric)
+    a, b = (_score_table(paths, metric) for paths in (paths_a, paths_b))
+    scored = np.isfinite(a).all(0) & np.isfinite(b).all(0)
+    a, b = a[:, scored], b[:, scored]
+    return TrainingsDifference(
+        paired_difference(a.mean(0), b.mean(0), confidence),
+        paired_difference(a.mean(1), b.mean(1), confidence),
+    )
+
+
+def _score_table(paths: Sequence[Path | str], metric: str) -> np.ndarray:
+    """Read the scores of several trainings, [trainings, items] by name."""
+    tables = [read_scores(path, metric) for path in paths]
+    return np.array([[table[name] for name in sorted(table)] for table in tables])
+
+
+def _check_same_items(path_a: Path | str, path_b: Path | str, metric: str) -> None:
+    """Refuse two tables that did not score the same items."""
+    a, b = (read_scores(x, metric, "unprocessed") for x in (path_a, path_b))
     if odd := sorted(a.keys() ^ b.keys()):
         shown = ", ".join(odd[:3])
         raise ValueError(
             f"{path_a} and {path_b} hold different items: {len(odd)} are in one only,"
             f" such as {shown}"
         )
-    before_a, before_b = (_scores(x, metric, "unprocessed") for x in (path_a, path_b))
-    for name, score in before_a.items():
+    for name, score in a.items():
         # one name may stand for another scene in a run on other data
-        if not np.isclose(score, before_b[name], atol=1e-3, equal_nan=True):
+        if not np.isclose(score, b[name], atol=1e-3, equal_nan=True):
             raise ValueError(
                 f"{path_a} and {path_b} hold different items: unprocessed, {name} has "
-                f"{metric} {score:.3f} in one and {before_b[name]:.3f} in the other"
+                f"{metric} {score:.3f} in one and {b[name]:.3f} in the other"
             )
-    return paired_difference([a[x] for x in a], [b[x] for x in a], confidence)

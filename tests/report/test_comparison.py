@@ -1,0 +1,86 @@
+import csv
+import math
+
+import numpy as np
+import pytest
+
+from speechbrain_fusion.report import write_comparison
+
+METRICS = ("si_sdr", "ild_error")
+
+
+def write_items(path, shift, items=6):
+    """Write a table of a run whose scores are those of a baseline and a shift."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    names = [
+        *(f"si_sdr_{x}_{ear}" for x in ("unprocessed", "enhanced") for ear in "lr"),
+        *(f"ild_error_{x}" for x in ("unprocessed", "enhanced")),
+    ]
+    draw = np.random.default_rng(0).standard_normal((items, len(names)))
+    draw[:, 2:4] += shift
+    draw[:, 5] -= shift / 2
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", *names])
+        writer.writerows([f"i{n}", *row] for n, row in enumerate(draw))
+    return path
+
+
+@pytest.fixture
+def tables(tmp_path):
+    shifts = {"none": [0.0, 0.0, 0.0], "double": [1.0, 2.0, 3.0], "sum": [-1, -1, -1]}
+    return {
+        name: [write_items(tmp_path / name / f"{n}.csv", x) for n, x in enumerate(s)]
+        for name, s in shifts.items()
+    }
+
+
+def read_rows(folder):
+    with open(folder / "comparison.csv", encoding="utf-8") as file:
+        return {(row["system"], row["metric"]): row for row in csv.DictReader(file)}
+
+
+def test_differences_and_intervals_are_those_of_the_scores(tmp_path, tables):
+    write_comparison(tmp_path, tables, METRICS, ["none"])
+    rows = read_rows(tmp_path)
+    double = rows["double", "si_sdr"]
+    assert float(double["minus_none"]) == pytest.approx(2.0)
+    assert float(double["spread"]) == pytest.approx(1.0)
+    # equal for all items: no width; over trainings 1, 2, 3: t(2) / sqrt(3)
+    assert float(double["minus_none_items_low"]) == pytest.approx(2.0)
+    high = 2.0 + 4.30265 / math.sqrt(3)
+    assert float(double["minus_none_trainings_high"]) == pytest.approx(high, abs=1e-4)
+    assert float(rows["double", "ild_error"]["minus_none"]) == pytest.approx(-1.0)
+    assert rows["none", "si_sdr"]["minus_none"] == ""
+    base = [float(rows[name, "si_sdr"]["unprocessed"]) for name in tables]
+    assert base == pytest.approx([base[0]] * 3)
+
+
+def test_the_table_names_every_system_metric_and_baseline(tmp_path, tables):
+    lines = write_comparison(tmp_path, tables, METRICS, ["none", "double"])
+    text = (tmp_path / "comparison.md").read_text()
+    assert "\n".join(lines).startswith(text.rstrip())
+    assert "| system | si_sdr / dB | ild_error / dB |" in text
+    assert "Difference from double" in text
+    assert text.count("| sum |") == 3
+    assert "+2.000 (+2.000 .. +2.000;" in text
+
+
+def test_the_picture_is_written(tmp_path, tables):
+    lines = write_comparison(tmp_path, tables, METRICS, ["none"])
+    assert lines[-1].endswith("comparison.png")
+    content = (tmp_path / "comparison.png").read_bytes()
+    assert content.startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def test_one_training_has_no_spread(tmp_path, tables):
+    single = {name: paths[:1] for name, paths in tables.items()}
+    write_comparison(tmp_path, single, METRICS, ["none"])
+    assert read_rows(tmp_path)["sum", "si_sdr"]["spread"] == "nan"
+
+
+def test_other_items_are_refused(tmp_path, tables):
+    write_items(tables["sum"][1], 0.0, items=5)
+    with pytest.raises(ValueError, match=r"hold different items: 1 are in one only"):
+        write_comparison(tmp_path, tables, METRICS, ["none"])
+    assert not (tmp_path / "comparison.csv").exists()
