@@ -11,7 +11,7 @@ import dataclasses
 import io
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,12 +69,14 @@ def start_run(
     file, run_opts, changes = parse(list(arguments))
     path = find_yaml(file, Path(recipe).parent)
     base, overrides = resolve_include(path, changes)
-    typed = dict.fromkeys(_typed_keys(arguments))
-    check_keys(_load_tree(base), {**typed, **overrides}, base)
+    # of the YAMLs alone: they may add keys, a command line may not
+    _, own = resolve_include(path, {})
+    typed = dict.fromkeys([*_typed_keys(arguments), *_load_changes(changes)])
+    check_keys([*_load_tree(base), *own], typed, path)
     run_opts = choose_backend(dataclasses.replace(run_opts, param_file=str(path)))
     ddp_init_group(run_opts)
     with open(base, encoding="utf-8") as stream:
-        hparams = load_hyperpyyaml(stream, overrides)
+        hparams = load_hyperpyyaml(stream, overrides, overrides_must_match=False)
     folder = Path(hparams["output_folder"])
     if not run_opts.test_only:
         run_on_main(check_same_run, [folder, base, overrides])
@@ -118,8 +120,8 @@ def resolve_include(path: Path, changes: Any) -> tuple[Path, dict[str, Any]]:
     """Follow a YAML that is another one with changes.
 
     A YAML whose root has the tag `!include:other.yaml` stands for that file with its
-    keys changed, as `!include:` does inside a YAML; the command line's changes come
-    on top.
+    keys changed or added, as `!include:` does inside a YAML; the command line's changes
+    come on top.
 
     Arguments
     ---------
@@ -133,7 +135,7 @@ def resolve_include(path: Path, changes: Any) -> tuple[Path, dict[str, Any]]:
     path : Path
         The file at the end of the chain.
     changes : dict
-        All changes of its keys together.
+        All changes and additions of keys together.
 
     Example
     -------
@@ -145,7 +147,7 @@ def resolve_include(path: Path, changes: Any) -> tuple[Path, dict[str, Any]]:
     ('base.yaml', {'fuse': 'back', 'lr': 0.1})
     """
     tree = _load_tree(path)
-    changes = _load_changes(changes) if isinstance(changes, str) else changes
+    changes = _load_changes(changes)
     tag = tree.tag.value or ""
     if not tag.startswith(INCLUDE):
         return path, changes
@@ -154,9 +156,7 @@ def resolve_include(path: Path, changes: Any) -> tuple[Path, dict[str, Any]]:
     return resolve_include(path.parent / tag.removeprefix(INCLUDE), own)
 
 
-def check_keys(
-    keys: Sequence[str] | dict[str, Any], changes: dict[str, Any], path: Path
-) -> None:
+def check_keys(keys: Sequence[str], changes: Iterable[str], path: Path) -> None:
     """Refuse keys that do not exist or that upstream would take for a run option.
 
     Raises
@@ -166,7 +166,7 @@ def check_keys(
     """
     unknown = sorted(set(changes) - set(keys))
     if unknown:
-        raise ValueError(f"{path}: no such key: {unknown}, expected one of {[*keys]}")
+        raise ValueError(f"{path}: no such key: {unknown}, expected one of {keys}")
     options = {field.name for field in dataclasses.fields(RunOptions)}
     for key in set(keys) - options:
         taken = sorted(option for option in options if option.startswith(key))
@@ -273,8 +273,10 @@ def _typed_keys(arguments: Sequence[str]) -> list[str]:
     return [name for name in names if name not in options]
 
 
-def _load_changes(text: str) -> dict[str, Any]:
-    """Load the changes of a command line."""
+def _load_changes(text: Any) -> dict[str, Any]:
+    """Load the changes of a command line, if upstream's parser has not."""
+    if isinstance(text, dict):
+        return text
     try:
         changes = ruamel.yaml.YAML().load(text) or {}
     except ruamel.yaml.error.YAMLError as error:

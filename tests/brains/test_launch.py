@@ -22,7 +22,9 @@ from speechbrain_fusion.brains.launch import (
 )
 
 ROOT = Path(__file__).parents[2]
-YAMLS = sorted(ROOT.glob("recipes/*/hparams/*.yaml"))
+YAMLS = sorted(
+    path for path in ROOT.glob("recipes/*/hparams/*.yaml") if path.stem != "common"
+)
 BASE = """
 name: base
 output_folder: !ref results/<name>
@@ -103,6 +105,19 @@ def test_a_yaml_may_be_another_one_with_changes(recipe):
     assert hparams["name"] == "child"
     assert hparams["output_folder"] == "results/child"
     assert hparams["net"].in_features == 7
+
+
+def test_a_yaml_may_add_keys_to_another_one(recipe):
+    child = "!include:base.yaml\nname: child\nrate: 8000\nnet: {bias: false}\n"
+    child += "both: [!ref <rate>, !ref <size>]\n"
+    add_yaml(recipe, "child.yaml", child)
+    hparams, _ = start_run(["hparams/child.yaml", "--rate=16000"], recipe)
+    assert hparams["both"] == [16000, 3]
+    assert hparams["net"].bias is None
+    saved = load_hyperpyyaml(Path("results/child/hyperparams.yaml").read_text())
+    assert saved["both"] == [16000, 3]
+    with pytest.raises(ValueError, match=r"child\.yaml: no such key: \['rates'\]"):
+        start_run(["hparams/child.yaml", "--rates=16000"], recipe)
 
 
 def test_a_yaml_may_be_another_one_unchanged(recipe):
@@ -238,7 +253,7 @@ def plain(value):
 def test_the_saved_configuration_loads_as_it_was(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     small = ["--enhancer", "{N: 8, B: 4, H: 4, S: 6, P: 3, X: 1, R: 1}"]
-    arguments = [str(path), "--seed=77", "--lr=0.5", *small]
+    arguments = [str(path), "--seed=77", "--lr=0.5", "--data_folder=here", *small]
     hparams, _ = start_run(arguments, path.parents[1] / "train.py")
     saved = Path(hparams["output_folder"]) / "hyperparams.yaml"
     with open(saved, encoding="utf-8") as file:
@@ -250,10 +265,10 @@ def test_the_saved_configuration_loads_as_it_was(path, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("path", YAMLS, ids=lambda path: path.stem)
 def test_every_key_of_a_recipe_is_used(path):
-    base, changes = resolve_include(path, {})
-    text = base.read_text()
-    keys = ruamel.yaml.YAML().load(text)
-    assert set(changes) <= set(keys)
+    base, own = resolve_include(path, {})
+    with open(base, encoding="utf-8") as stream:
+        keys = {*ruamel.yaml.YAML().load(stream), *own}
+    text = "".join(yaml.read_text() for yaml in path.parent.glob("*.yaml"))
     readers = [path.parents[1] / "train.py", *Path(brains.__file__).parent.glob("*.py")]
     code = "".join(reader.read_text() for reader in readers)
     options = {field.name for field in fields(RunOptions)}

@@ -90,8 +90,10 @@ def test_the_command_runs_from_another_folder(name, rate, tmp_path, recordings):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["independent", "front", "back"])
-def test_the_other_topologies_run(name, run_here, recordings):
+@pytest.mark.parametrize(
+    "name", ["independent", "front", "back", "interaural", "mbstoi"]
+)
+def test_the_other_yamls_run(name, run_here, recordings):
     run_here(make_arguments(name, recordings))
     check_results(Path("out"), 8000)
 
@@ -105,11 +107,13 @@ def test_the_stft_variant_trains(run_here, recordings):
 
 def test_the_topologies_differ_in_their_fusion_alone():
     folder, fused = TRAIN.parent / "hparams", {}
+    _, double = resolve_include(folder / "fusion.yaml", {})
     for name in ("independent", "front", "back"):
         base, changes = resolve_include(folder / f"{name}.yaml", {})
-        assert base == folder / "fusion.yaml"
-        assert changes.keys() == {"name", "fuse"}
-        assert changes["name"] == name
+        assert base == folder / "common.yaml"
+        assert changes.keys() == {"fuse", *double}
+        same = [key for key in double if f"{changes[key]}" == f"{double[key]}"]
+        assert double.keys() - same == {"name"}
         fused[name] = changes["fuse"]
     assert fused == {"independent": "none", "front": "front", "back": "back"}
 
