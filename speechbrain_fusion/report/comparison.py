@@ -19,6 +19,7 @@ from speechbrain_fusion.report.figures import import_pyplot
 
 Tables = Mapping[str, Sequence[Path]]
 COLUMNS = ["metric", "unit", "system", "unprocessed", "mean", "spread", "trainings"]
+PANELS_IN_A_ROW = 4
 LIMITS = ("items_low", "items_high", "trainings_low", "trainings_high")
 
 
@@ -203,15 +204,16 @@ def _heading(metric: str) -> str:
 
 
 def _value(row: Row) -> str:
-    return f"{row.mean:.3f} ± {row.spread:.3f}"
+    several = len(row.trainings) > 1
+    return f"{row.mean:.3f} ± {row.spread:.3f}" if several else f"{row.mean:.3f}"
 
 
 def _difference(row: Row, baseline: str) -> str:
     items, runs = row.differences[baseline]
-    return (
-        f"{items.mean:+.3f} ({items.low:+.3f} .. {items.high:+.3f}; "
-        f"{runs.low:+.3f} .. {runs.high:+.3f})"
+    intervals = "; ".join(
+        f"{x.low:+.3f} .. {x.high:+.3f}" for x in (items, runs) if x.pairs > 1
     )
+    return f"{items.mean:+.3f} ({intervals})"
 
 
 def _markdown(rows: Sequence[Sequence[str]], first: bool = False) -> list[str]:
@@ -244,15 +246,19 @@ def draw_comparison(path: Path, rows: Sequence[Row], baseline: str) -> None:
     pyplot = import_pyplot()
     metrics = list(dict.fromkeys(row.metric for row in rows))
     systems = sum(row.metric == metrics[0] for row in rows) - 1
+    wide = min(len(metrics), PANELS_IN_A_ROW)
+    high = -(-len(metrics) // wide)
     figure, axes = pyplot.subplots(
-        1,
-        len(metrics),
-        figsize=(2.2 * len(metrics) + 1.2, 0.36 * systems + 1.4),
+        high,
+        wide,
+        figsize=(2.4 * wide + 1.2, (0.3 * systems + 0.9) * high + 0.4),
         sharey=True,
         squeeze=False,
         layout="constrained",
     )
-    for axis, metric in zip(axes[0], metrics, strict=True):
+    for axis in axes.flat[len(metrics) :]:
+        axis.remove()
+    for axis, metric in zip(axes.flat, metrics, strict=False):
         _draw_metric(axis, [row for row in rows if row.metric == metric], baseline)
     axes[0, 0].invert_yaxis()
     figure.suptitle(

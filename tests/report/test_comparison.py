@@ -77,6 +77,7 @@ def test_one_training_has_no_spread(tmp_path, tables):
     single = {name: paths[:1] for name, paths in tables.items()}
     write_comparison(tmp_path, single, METRICS, ["none"])
     assert read_rows(tmp_path)["sum", "si_sdr"]["spread"] == "nan"
+    assert "nan" not in (tmp_path / "comparison.md").read_text()
 
 
 def test_other_items_are_refused(tmp_path, tables):
