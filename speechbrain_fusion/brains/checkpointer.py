@@ -3,6 +3,7 @@
 import pickle
 import shutil
 import textwrap
+from collections.abc import Sequence
 from logging import DEBUG
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,13 @@ class Checkpointer(checkpoints.Checkpointer):
         ddp_barrier()
         return finished
 
+    def save_and_keep_only(
+        self, *args: Any, importance_keys: Sequence[Any] = (), **kwargs: Any
+    ) -> None:
+        """Save, then delete the least important; takes upstream's arguments."""
+        # upstream appends to its default, and so to that of all later calls
+        super().save_and_keep_only(*args, importance_keys=[*importance_keys], **kwargs)
+
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Load a checkpoint into everything that is recoverable.
 
@@ -93,16 +101,22 @@ class Checkpointer(checkpoints.Checkpointer):
     def _finish(self, saved: Any) -> Any:
         path = saved.path.with_name(saved.path.name.removeprefix(UNFINISHED))
         if path.exists():
-            shutil.rmtree(path)
+            # aside at once: deleting takes long enough to be killed in between
+            path.rename(path.with_name(f"{UNFINISHED}replaced"))
         saved.path.rename(path)
+        self._remove_unfinished()
         logger.info(f"Saved a checkpoint in {path}")
         files = {name: path / file.name for name, file in saved.paramfiles.items()}
         return saved._replace(path=path, paramfiles=files)
 
     def _remove_unfinished(self) -> None:
+        """Remove what a kill or a failure left half written or half deleted."""
         if if_main_process():
-            for folder in self.checkpoints_dir.glob(f"{UNFINISHED}*"):
-                shutil.rmtree(folder, ignore_errors=True)
+            for folder in self.checkpoints_dir.iterdir():
+                half = folder.name.startswith(checkpoints.CKPT_PREFIX)
+                half = half and not self._is_checkpoint_dir(folder)
+                if half or folder.name.startswith(UNFINISHED):
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def _new_checkpoint_dirpath(self) -> Path:
         self._remove_unfinished()

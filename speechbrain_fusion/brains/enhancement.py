@@ -16,7 +16,7 @@ from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.logger import get_logger
 from torch import Tensor
 
-from speechbrain_fusion.brains.state import History, RandomStates, gather
+from speechbrain_fusion.brains.state import History, RandomStates, gather, mean
 from speechbrain_fusion.data.batch import Batch
 from speechbrain_fusion.data.sampler import EpochSampler
 from speechbrain_fusion.metrics.info import metric_info
@@ -51,6 +51,8 @@ class EnhancementBrain(sb.Brain):
     Source of the data-parallel order: see `EpochSampler`.
     """
 
+    avg_train_loss: float
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.history = History()
@@ -75,6 +77,8 @@ class EnhancementBrain(sb.Brain):
         losses, weights = sorted(self.hparams.losses), sorted(self.hparams.loss_weights)
         if losses != weights:
             raise ValueError(f"loss_weights: expected keys {losses}, got {weights}")
+        if not any(self.hparams.loss_weights.values()):
+            raise ValueError("loss_weights: expected one that is not 0")
 
     def _new_table(self) -> MetricTable:
         return MetricTable(channels=tuple(self.hparams.channels))
@@ -118,7 +122,8 @@ class EnhancementBrain(sb.Brain):
         with torch.no_grad(), self.evaluation_ctx:
             estimate = self.compute_forward(batch, stage)
             loss = self.compute_objectives(estimate, batch, stage)
-        self.score(batch, estimate.float(), stage)
+        # lower precisions back to the signals'
+        self.score(batch, estimate.to(batch["target"].dtype), stage)
         return loss.detach().cpu()
 
     # -- the task --------------------------------------------------------------
@@ -130,17 +135,18 @@ class EnhancementBrain(sb.Brain):
     def compute_objectives(
         self, predictions: Tensor, batch: Batch, stage: sb.Stage
     ) -> Tensor:
-        """Return the weighted sum of the YAML's losses."""
+        """Return the weighted sum of the YAML's losses, those of weight 0 left out."""
+        weights = self.hparams.loss_weights
         terms = {
             name: loss(batch["target"], predictions, lengths=batch.lengths)
             for name, loss in self.hparams.losses.items()
+            if weights[name] != 0
         }
         if stage == sb.Stage.TRAIN and len(terms) > 1:
             for name, term in terms.items():
                 # as upstream's average, without the batches that are not finite
                 value = float(term.detach().nan_to_num(0.0, 0.0, 0.0))
                 self.history.terms[name] = self.history.terms.get(name, 0.0) + value
-        weights = self.hparams.loss_weights
         return torch.stack([weights[name] * terms[name] for name in terms]).sum()
 
     def score(self, batch: Batch, estimate: Tensor, stage: sb.Stage) -> None:
@@ -203,19 +209,11 @@ class EnhancementBrain(sb.Brain):
 
     def _record_training(self, epoch: int, loss: float) -> None:
         """Average the loss and its terms over the processes."""
-        processes = gather({"loss": loss, **self._average_terms()})
-        self.history.terms = {}
-        self.history.record(
-            epoch,
-            **{
-                f"train_{name}": sum(p[name] for p in processes) / len(processes)
-                for name in processes[0]
-            },
-        )
-
-    def _average_terms(self) -> dict[str, float]:
         steps = max(self.step, 1)
-        return {name: total / steps for name, total in self.history.terms.items()}
+        terms = {name: x / steps for name, x in mean(self.history.terms).items()}
+        self.history.terms = {}
+        figures = mean({"loss": loss}) | terms
+        self.history.record(epoch, **{f"train_{k}": x for k, x in figures.items()})
 
     def _merge_tables(self) -> None:
         """Give every process the items of all."""
@@ -262,6 +260,12 @@ class EnhancementBrain(sb.Brain):
         """Wait for the optimizer's step: a checkpoint holds no gradients."""
         stepped = self.step % self.grad_accumulation_factor == 0
         return stepped and super()._should_save_intra_epoch_ckpt(*args)
+
+    def _save_intra_epoch_ckpt(self) -> None:
+        """Share the training averages first: a checkpoint holds those of one."""
+        self.avg_train_loss = mean({"loss": self.avg_train_loss})["loss"]
+        self.history.terms = mean(self.history.terms)
+        super()._save_intra_epoch_ckpt()
 
     def on_evaluate_start(
         self, max_key: str | None = None, min_key: str | None = None

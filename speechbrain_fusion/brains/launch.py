@@ -23,6 +23,8 @@ from speechbrain.core import create_experiment_directory
 from speechbrain.utils.distributed import ddp_init_group, run_on_main
 from speechbrain.utils.run_opts import RunOptions
 
+from speechbrain_fusion.data.files import written_whole
+
 INCLUDE = "!include:"
 # What may differ when a run is taken up again: how long, where, and what is shown
 MAY_CHANGE = {
@@ -80,10 +82,11 @@ def start_run(
     folder = Path(hparams["output_folder"])
     if not run_opts.test_only:
         run_on_main(check_same_run, [folder, base, overrides])
-    # an evaluation leaves the settings of the training as they are
-    kept = None if run_opts.test_only else str(base)
-    create_experiment_directory(str(folder), kept, overrides)
+    create_experiment_directory(str(folder))
     run_on_main(_keep_recipe, [Path(recipe), folder])
+    # an evaluation leaves the settings of the training as they are
+    if not run_opts.test_only:
+        run_on_main(_keep_settings, [folder, base, overrides])
     return hparams, run_opts
 
 
@@ -91,6 +94,16 @@ def _keep_recipe(recipe: Path, folder: Path) -> None:
     """Keep the recipe's script with the run; upstream keeps its caller, this file."""
     shutil.copy(recipe, folder)
     (folder / Path(__file__).name).unlink(missing_ok=True)
+
+
+def _keep_settings(folder: Path, base: Path, changes: dict[str, Any]) -> None:
+    """Keep a run's settings, whole: upstream's file is empty while it is written."""
+    with (
+        open(base, encoding="utf-8") as stream,
+        written_whole(folder / "hyperparams.yaml") as file,
+    ):
+        file.write(f"# From {base}\n# yamllint disable\n")
+        shutil.copyfileobj(resolve_references(stream, changes), file)
 
 
 def find_yaml(file: str, beside: Path) -> Path:

@@ -3,6 +3,7 @@
 import functools
 import json
 import random
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,18 @@ def gather(value: Any) -> list[Any]:
     values: list[Any] = [None] * distributed.get_world_size()
     distributed.all_gather_object(values, value)
     return values
+
+
+def mean(figures: Mapping[str, float]) -> dict[str, float]:
+    """Average figures of the same names over the processes.
+
+    Example
+    -------
+    >>> mean({"loss": 2.0})
+    {'loss': 2.0}
+    """
+    processes = gather(dict(figures))
+    return {name: sum(p[name] for p in processes) / len(processes) for name in figures}
 
 
 # NumPy's global generator is the one that upstream's seed_everything seeds.

@@ -318,3 +318,18 @@ def test_a_folder_without_checkpoint_is_free(begun):
     folder, base = begun
     (folder / "save" / "CKPT+1").rmdir()
     check_same_run(folder, base, {"data_folder": "elsewhere"})
+
+
+def test_settings_are_kept_whole_or_stay_as_they_were(recipe, monkeypatch):
+    start_run(["hparams/base.yaml"], recipe)
+    settings = Path("results/base/hyperparams.yaml")
+    before = settings.read_text()
+
+    def full(source, target):
+        target.write("name:")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("speechbrain_fusion.brains.launch.shutil.copyfileobj", full)
+    with pytest.raises(OSError, match=r"No space left"):
+        start_run(["hparams/base.yaml"], recipe)
+    assert settings.read_text() == before

@@ -1,20 +1,25 @@
-"""A task small enough to train in a second, and a worker that trains on it.
+"""A task small enough to train in a second, and processes that train on it.
 
-As a script, one process of several: toy.py FOLDER BATCH_SIZE [STEPS], where the run
-ends as if killed after so many steps.
+As a script, one process of several that torchrun starts: toy.py FOLDER BATCH_SIZE.
 """
 
-import contextlib
 import functools
 import math
+import multiprocessing
+import os
+import random
+import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
 from speechbrain.nnet.schedulers import ReduceLROnPlateau
-from speechbrain.utils.distributed import ddp_init_group, get_rank
+from speechbrain.utils.distributed import ddp_init_group
 from speechbrain.utils.epoch_loop import EpochCounterWithStopper
 from speechbrain.utils.run_opts import RunOptions
 from speechbrain.utils.train_logger import FileTrainLogger
@@ -45,12 +50,14 @@ class ToyScenes(Dataset):
     ) -> None:
         self.size, self.seed, self.fixed, self.dtype = size, seed, fixed, dtype
         self.change = change
+        self.asked: list[tuple[int, int]] = []
 
     def __len__(self) -> int:
         return self.size
 
     def __getitem__(self, key: tuple[int, int]) -> Example:
         epoch, index = key
+        self.asked.append(key)
         number = (self.seed * 100 + (0 if self.fixed else epoch)) * 1000 + index
         generator = torch.Generator().manual_seed(number)
         time = torch.arange(int(torch.randint(300, 401, (), generator=generator)))
@@ -64,6 +71,17 @@ class ToyScenes(Dataset):
         return Example(f"item{index:02d}", self.change(index, signals), info)
 
 
+class Forgetful(nn.Module):
+    """Dropout in front of the network: training draws random numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drop, self.net = nn.Dropout(0.2), BinauralTasNet(**TINY)
+
+    def forward(self, noisy: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        return self.net(self.drop(noisy), lengths)
+
+
 def tiny_model() -> nn.Module:
     """Make a network of 720 parameters."""
     return BinauralTasNet(**TINY)
@@ -72,6 +90,11 @@ def tiny_model() -> nn.Module:
 def tiny_double_model() -> nn.Module:
     """Make it in double precision."""
     return tiny_model().double()
+
+
+def forgetful_double_model() -> nn.Module:
+    """Make it with dropout, in double precision."""
+    return Forgetful().double()
 
 
 def make_brain(
@@ -112,7 +135,8 @@ def make_brain(
         "lr_annealing": annealing,
     }
     if not isinstance(options, RunOptions):
-        options = {"device": "cpu", "noprogressbar": True, **(options or {})}
+        fixed = {"device": "cpu", "distributed_backend": "gloo", "noprogressbar": True}
+        options = {**fixed, **(options or {})}
     return EnhancementBrain(
         {"enhancer": enhancer},
         functools.partial(torch.optim.Adam, lr=rate),
@@ -129,13 +153,14 @@ def train(
     train_set: ToyScenes | None = None,
     valid_set: ToyScenes | None = None,
     dtype: torch.dtype = torch.float32,
+    workers: int = 0,
 ) -> EnhancementBrain:
     """Fit on 12 scenes, validate on 5."""
     brain.fit(
         brain.hparams.epoch_counter,
         train_set or ToyScenes(12, seed=1, dtype=dtype),
         valid_set or ToyScenes(5, seed=2, fixed=True, dtype=dtype),
-        train_loader_kwargs={"batch_size": batch_size},
+        train_loader_kwargs={"batch_size": batch_size, "num_workers": workers},
         valid_loader_kwargs={"batch_size": eval_size},
     )
     return brain
@@ -158,45 +183,152 @@ def parameters(brain: EnhancementBrain) -> torch.Tensor:
     return torch.cat([p.detach().flatten().clone() for p in modules])
 
 
-def run_in_float64(
-    folder: Path, batch_size: int, options: RunOptions | None = None
-) -> torch.Tensor:
-    """Train two epochs, test, and return the last parameters."""
-    folder.mkdir(parents=True, exist_ok=True)
-    brain = make_brain(folder, epochs=2, model=tiny_double_model, options=options)
-    train(brain, batch_size, dtype=torch.float64)
-    last = parameters(brain)
-    evaluate(brain, ToyScenes(7, seed=3, fixed=True, dtype=torch.float64))
-    return last
+@dataclass(frozen=True)
+class Run:
+    """A training of two epochs with its test, and how its processes do it."""
+
+    folder: Path
+    batch_size: int = 2
+    model: Callable[[], nn.Module] = tiny_model
+    dtype: torch.dtype = torch.float32
+    workers: int = 0
+    options: Mapping[str, Any] | RunOptions = field(default_factory=dict)
+
+    def __call__(self) -> dict[str, Any]:
+        """Be a process of it; return its last parameters and what it validated."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        brain = make_brain(self.folder, 2, self.model, self.options, examples=0)
+        # every process draws numbers of its own
+        torch.manual_seed(_rank())
+        valid_set = ToyScenes(5, seed=2, fixed=True, dtype=self.dtype)
+        train(brain, self.batch_size, 3, None, valid_set, self.dtype, self.workers)
+        last = parameters(brain)
+        evaluate(brain, ToyScenes(7, seed=3, fixed=True, dtype=self.dtype))
+        return {"parameters": last, "validated": valid_set.asked}
 
 
-class Killed(Exception):
-    """What ends a run in the middle of an epoch."""
+def in_float64(folder: Path, batch_size: int, **changes: Any) -> Run:
+    """Make a run that rounding does not touch."""
+    return Run(folder, batch_size, tiny_double_model, torch.float64, **changes)
 
 
-def end_after(steps: int) -> None:
-    """Let every Brain of this process end as if killed after so many steps."""
-    fit_batch, taken = EnhancementBrain.fit_batch, []
-
-    def fit_or_end(self: EnhancementBrain, batch: Any) -> torch.Tensor:
-        if len(taken) == steps:
-            raise Killed
-        taken.append(1)
-        return fit_batch(self, batch)
-
-    EnhancementBrain.fit_batch = fit_or_end
+def load_ranks(folder: Path, count: int = 1) -> list[dict[str, Any]]:
+    """Return what the processes of a run left."""
+    return [torch.load(folder / f"rank{rank}.pt") for rank in range(count)]
 
 
-def main(folder: str, batch_size: str, steps: str = "") -> None:
-    """Be one process of several."""
-    chosen = {"noprogressbar": True} | ({"ckpt_interval_steps": 1} if steps else {})
-    options = choose_backend(RunOptions.from_dictionary(chosen))
+def _rank() -> int:
+    return int(os.environ.get("RANK", 0))
+
+
+# -- processes that are killed ---------------------------------------------------
+
+
+class Calls:
+    """Count this process's function calls; at the fatal one SIGKILL its group."""
+
+    def __init__(self, fatal: int | None) -> None:
+        self.count, self.fatal, self.process = 0, fatal, os.getpid()
+
+    def __call__(self, frame: FrameType, event: str, argument: Any) -> None:
+        if event in ("call", "c_call"):
+            self.count += 1
+            # the loader's workers inherit the counter, but not its purpose
+            if self.count == self.fatal and os.getpid() == self.process:
+                os.killpg(0, signal.SIGKILL)
+
+
+def _be_process(
+    run: Run, rank: int, world: int, store: Path, fatal: int | None
+) -> None:
+    """Be one process of a run, in a group of its own, as torchrun would start it."""
+    os.setsid()
+    # for the loader's workers, as in a process that a shell starts
+    multiprocessing.set_start_method("fork", force=True)
+    log = os.open(run.folder / f"log{rank}.txt", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    torch.set_num_threads(1)
+    if world > 1:
+        os.environ |= {"RANK": f"{rank}", "LOCAL_RANK": f"{rank}"}
+        torch.distributed.init_process_group(
+            "gloo", init_method=store.as_uri(), rank=rank, world_size=world
+        )
+    calls = Calls(fatal)
+    sys.setprofile(calls)
+    left = run()
+    sys.setprofile(None)
+    torch.save(left | {"calls": calls.count}, run.folder / f"rank{rank}.pt")
+    if world > 1:
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
+
+
+def run_processes(
+    run: Run, world: int = 1, victim: int = 0, fatal: int | None = None
+) -> bool:
+    """Run as processes, all of which are killed when one comes to its fatal call.
+
+    Returns whether the run came to its end.
+    """
+    run.folder.mkdir(parents=True, exist_ok=True)
+    # forks of a process that has imported all, also what an optimizer imports
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, "torch._dynamo"])
+    store = run.folder / f"store{len(list(run.folder.glob('store*')))}"
+    processes = [
+        context.Process(
+            target=_be_process,
+            args=(run, rank, world, store, fatal if rank == victim else None),
+        )
+        for rank in range(world)
+    ]
+    for process in processes:
+        process.start()
+    codes = _end(processes)
+    ended = not any(codes)
+    logs = [path.read_text()[-2000:] for path in sorted(run.folder.glob("log*.txt"))]
+    killed = fatal is not None and codes[victim] == -signal.SIGKILL
+    assert ended or killed, "\n".join([f"{codes}", *logs])
+    return ended
+
+
+def _end(processes: Sequence[multiprocessing.process.BaseProcess]) -> list[int | None]:
+    """Wait for all processes, or kill the others of one that fails; exit codes."""
+    left = list(processes)
+    while left:
+        # a deadlock must end
+        done = wait([process.sentinel for process in left], timeout=200)
+        left = [process for process in left if process.sentinel not in done]
+        for process in processes:
+            if process not in left:
+                process.join()
+        if not done or any(process.exitcode for process in processes):
+            for process in left:
+                process.kill()
+    return [process.exitcode for process in processes]
+
+
+def kill_and_finish(run: Run, calls: Sequence[int], seed: int) -> int:
+    """Kill a run up to three times, then let it end; returns how often it was killed.
+
+    `calls` are those of each process of a whole run: one of any process's is fatal.
+    """
+    draw = random.Random(seed)
+    for kills in range(3):
+        victim = draw.randrange(len(calls))
+        if run_processes(run, len(calls), victim, draw.randrange(1, calls[victim])):
+            return kills
+    assert run_processes(run, len(calls))
+    return 3
+
+
+def main(folder: str, batch_size: str) -> None:
+    """Be one process that torchrun started."""
+    options = choose_backend(RunOptions.from_dictionary({"noprogressbar": True}))
     ddp_init_group(options)
-    if steps:
-        end_after(int(steps))
-    with contextlib.suppress(Killed):
-        last = run_in_float64(Path(folder), int(batch_size), options)
-        torch.save(last, Path(folder) / f"rank{get_rank()}.pt")
+    left = in_float64(Path(folder), int(batch_size), options=options)()
+    torch.save(left, Path(folder) / f"rank{_rank()}.pt")
     torch.distributed.destroy_process_group()
 
 
