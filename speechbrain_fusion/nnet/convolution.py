@@ -2,21 +2,27 @@
 
 The networks (two ears, say) are an axis of the input, and each has weights of its
 own. Long depthwise kernels are convolved in the frequency domain: the product of
-the real FFTs of signal and dilated kernel (the convolution theorem) costs
-O(T log T) whatever the kernel, where the direct sum costs O(T P). It does *not* pay
-for the kernels of 3 to 7 samples of most temporal convolution networks.
+the real FFTs of signal and dilated kernel (the convolution theorem) costs the same
+whatever the kernel, where the direct sum costs O(T P). It does *not* pay for the
+kernels of 3 to 7 samples of most temporal convolution networks.
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from scipy.fft import next_fast_len
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
-# On a CPU (benchmarks/depthwise.py) the FFT is even here at dilation 1, 2x at 2.
-FFT_KERNEL = 32
-METHODS = ("auto", "direct", "fft")
+# Taps of the direct sum that take as long as the FFTs, forward and backward. On a CPU
+# benchmarks/depthwise.py finds it between 64 and 128; on CUDA it is not measured:
+# both are bound by memory there, and the FFTs read and write some 16 times.
+FFT_TAPS = {"cpu": 80, "cuda": 64}
+# A longer signal is cut: longer FFTs leave the cache (three times slower at 600 000).
+FFT_FRAMES = 16384
 
 
 class PointwiseConv(nn.Module):
@@ -55,7 +61,7 @@ class PointwiseConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map [batch, ears, in_channels, frames] to [batch, ears, out, frames]."""
         y = torch.matmul(self.weight, x)
-        return y if self.bias is None else y + self.bias
+        return y if self.bias is None else y.add_(self.bias)
 
 
 class DepthwiseConv(nn.Module):
@@ -74,7 +80,7 @@ class DepthwiseConv(nn.Module):
     ears : int
         Number of networks side by side.
     method : str
-        "direct", "fft" or "auto" (by FFT from 32 taps on).
+        "direct", "fft" or "auto" (what is faster for the input at hand).
 
     Example
     -------
@@ -94,19 +100,20 @@ class DepthwiseConv(nn.Module):
     ) -> None:
         super().__init__()
         if method not in METHODS:
-            raise ValueError(f"method: expected one of {METHODS}, got {method!r}")
+            expected = list(METHODS)
+            raise ValueError(f"method: expected one of {expected}, got {method!r}")
         bound = 1 / math.sqrt(kernel_size)
         shape = (ears, channels, kernel_size)
         self.weight = nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(ears, channels, 1).uniform_(-bound, bound))
         self.dilation = dilation
         self.padding = same_padding(kernel_size, dilation, causal)
-        by_fft = method == "fft" or (method == "auto" and kernel_size >= FFT_KERNEL)
-        self.convolve = fft_depthwise if by_fft else direct_depthwise
+        self.convolve = METHODS[method]
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve [batch, ears, channels, frames]; the shape stays."""
-        return self.convolve(x, self.weight, self.dilation, self.padding) + self.bias
+        y = self.convolve(x, self.weight, self.dilation, self.padding)
+        return y + self.bias.to(y.dtype)
 
 
 def same_padding(kernel_size: int, dilation: int, causal: bool) -> tuple[int, int]:
@@ -126,10 +133,47 @@ def same_padding(kernel_size: int, dilation: int, causal: bool) -> tuple[int, in
     return (reach, 0) if causal else (reach // 2, reach - reach // 2)
 
 
+def depthwise(
+    x: Tensor, weight: Tensor, dilation: int, padding: tuple[int, int]
+) -> Tensor:
+    """Depthwise convolution by the direct sum or by FFT, whichever is faster.
+
+    Takes and returns what `direct_depthwise` does.
+
+    Example
+    -------
+    >>> x, weight = torch.ones(1, 1, 1, 4), torch.ones(1, 1, 3)
+    >>> depthwise(x, weight, dilation=1, padding=(2, 0)).flatten()
+    tensor([1., 2., 3., 3.])
+    """
+    by_fft = fft_pays(weight.shape[-1], sum(padding), x.shape[-1], x.device.type)
+    return (fft_depthwise if by_fft else direct_depthwise)(x, weight, dilation, padding)
+
+
+def fft_pays(taps: int, reach: int, frames: int, device: str) -> bool:
+    """Tell whether the FFT is faster than the direct sum.
+
+    The sum takes `taps` steps for each frame; the FFTs also transform the padding.
+
+    Example
+    -------
+    >>> fft_pays(3, 2, 4000, "cpu"), fft_pays(128, 254, 4000, "cpu")
+    (False, True)
+    """
+    return taps * frames > FFT_TAPS.get(device, FFT_TAPS["cuda"]) * (frames + reach)
+
+
 def direct_depthwise(
     x: Tensor, weight: Tensor, dilation: int, padding: tuple[int, int]
 ) -> Tensor:
     """Depthwise convolution by the direct sum.
+
+    With d frames, one dilation, to a row of an image, the dilated convolution is a
+    plain one down its columns, which libraries do several times faster::
+
+        x0 x1 x2 x3 x4 x5    d = 2 -->    x0 x1
+                                          x2 x3
+                                          x4 x5
 
     Arguments
     ---------
@@ -153,10 +197,13 @@ def direct_depthwise(
     >>> direct_depthwise(x, weight, dilation=1, padding=(2, 0)).flatten()
     tensor([1., 2., 3., 3.])
     """
-    kernel = weight.flatten(0, 1).unsqueeze(1)
-    padded = F.pad(x.flatten(1, 2), padding)
-    y = F.conv1d(padded, kernel, dilation=dilation, groups=kernel.shape[0])
-    return y.unflatten(1, x.shape[1:3])
+    past, future = padding
+    out = x.shape[-1] + past + future - (weight.shape[-1] - 1) * dilation
+    padded = F.pad(x.flatten(1, 2), (past, future + -out % dilation))
+    kernel = weight.flatten(0, 1)[:, None, :, None]
+    image = padded.unflatten(-1, (-1, dilation))
+    y = F.conv2d(image, kernel, groups=kernel.shape[0])
+    return y.flatten(2)[..., :out].unflatten(1, x.shape[1:3])
 
 
 def fft_depthwise(
@@ -164,10 +211,10 @@ def fft_depthwise(
 ) -> Tensor:
     """Depthwise convolution by real FFTs, equal to `direct_depthwise` to 1e-5.
 
-    Takes and returns what `direct_depthwise` does. Computed in float32 also inside
-    automatic mixed precision: half-precision FFTs exist on few devices and lengths.
-    Causal up to rounding: a later sample enters an earlier output at 1e-7 of its size,
-    and a NaN enters all.
+    Takes what `direct_depthwise` does, with `same_padding`'s padding, and returns the
+    same. Computed in float32 also inside automatic mixed precision: half-precision
+    FFTs exist on few devices and lengths. Differentiable once. Causal up to rounding:
+    a later sample enters an earlier output at 1e-7 of its size, and a NaN enters all.
 
     Example
     -------
@@ -175,15 +222,79 @@ def fft_depthwise(
     >>> fft_depthwise(x, weight, dilation=1, padding=(2, 0)).flatten().round()
     tensor([1., 2., 3., 3.])
     """
-    frames, reach = x.shape[-1], (weight.shape[-1] - 1) * dilation
-    size = next_fast_len(frames + reach, real=True)
     with torch.autocast(x.device.type, enabled=False):
         single = torch.promote_types(x.dtype, torch.float32)
-        kernel = torch.zeros(
-            *weight.shape[:-1], reach + 1, dtype=single, device=x.device
-        )
-        # conv1d correlates: the convolution's kernel runs backwards
-        kernel[..., ::dilation] = weight.flip(-1).to(single)
-        spectrum = torch.fft.rfft(x.to(single), size) * torch.fft.rfft(kernel, size)
-        y = torch.fft.irfft(spectrum, size)
-    return y[..., padding[1] : padding[1] + frames].to(x.dtype)
+        y = _FFTDepthwise.apply(x.to(single), weight.to(single), dilation, padding)
+    return y.to(x.dtype)
+
+
+class _FFTDepthwise(torch.autograd.Function):
+    """Overlap-save convolution; backward needs half the FFTs autograd would use.
+
+    conv1d correlates: forward takes the kernel's conjugate, the gradient of x does not.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, dilation: int, padding: tuple[int, int]
+    ) -> Tensor:
+        frames, past, reach = x.shape[-1], padding[0], sum(padding)
+        size, step = _block_size(frames, reach)
+        total = (-(-frames // step) - 1) * step + size
+        padded = F.pad(x, (past, total - frames - past))
+        taps = weight.new_zeros(*weight.shape[:-1], 1, reach + 1)
+        taps[..., ::dilation] = weight.unsqueeze(-2)
+        signal = torch.fft.rfft(padded.unfold(-1, size, step))
+        response = torch.fft.rfft(taps, size)
+        ctx.save_for_backward(signal, response)
+        ctx.sizes = dilation, past, reach, size, step
+        y = torch.fft.irfft(signal * response.conj(), size)[..., :step]
+        return y.flatten(-2)[..., :frames]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        signal, response = ctx.saved_tensors
+        dilation, past, reach, size, step = ctx.sizes
+        frames = grad.shape[-1]
+        missing = -frames % step
+        whole = F.pad(grad, (0, missing)) if missing else grad
+        # padded here: rfft's own padding takes longer than the transform
+        padded = F.pad(whole.unflatten(-1, (-1, step)), (0, size - step))
+        spectrum = torch.fft.rfft(padded)
+        of_x = _overlap_add(torch.fft.irfft(spectrum * response, size), step)
+        cross = spectrum.conj_physical_().mul_(signal).sum((0, -2))
+        of_taps = torch.fft.irfft(cross, size)[..., : reach + 1 : dilation]
+        return of_x[..., past : past + frames], of_taps, None, None
+
+
+def _block_size(frames: int, reach: int) -> tuple[int, int]:
+    """Choose the FFTs' size and how many of its frames are new in each block."""
+    size = next_fast_len(frames + reach, real=True)
+    if size <= max(FFT_FRAMES, 8 * reach):
+        return size, frames
+    size = next_fast_len(max(FFT_FRAMES // 4, 8 * reach), real=True)
+    return size, size - reach
+
+
+def _overlap_add(blocks: Tensor, step: int) -> Tensor:
+    """Sum blocks [..., n, size] that begin every `step` frames, size <= 2 step.
+
+    Example
+    -------
+    >>> _overlap_add(torch.ones(2, 3), step=2)
+    tensor([1., 1., 2., 1., 1., 0.])
+    """
+    if blocks.shape[-2] == 1:
+        return blocks.flatten(-2)
+    y = F.pad(blocks[..., :step], (0, 0, 0, 1))
+    y[..., 1:, : blocks.shape[-1] - step] += blocks[..., step:]
+    return y.flatten(-2)
+
+
+Convolution = Callable[[Tensor, Tensor, int, tuple[int, int]], Tensor]
+METHODS: dict[str, Convolution] = {
+    "auto": depthwise,
+    "direct": direct_depthwise,
+    "fft": fft_depthwise,
+}

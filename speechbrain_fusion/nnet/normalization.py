@@ -5,8 +5,12 @@ also inside automatic mixed precision, since an epsilon of 1e-7 is nothing in bf
 Source: channel-wise and global layer norm of Luo & Mesgarani, "Conv-TasNet", 2019.
 """
 
+from typing import Any
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 
 class ChannelNorm(nn.Module):
@@ -37,11 +41,32 @@ class ChannelNorm(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Normalize [batch, ears, channels, frames]; the mask changes nothing."""
         single = x.to(torch.promote_types(x.dtype, torch.float32))
+        gamma, beta = self.gamma.to(single.dtype), self.beta.to(single.dtype)
+        return _ChannelNorm.apply(single, gamma, beta, self.eps).to(x.dtype)
+
+
+class _ChannelNorm(torch.autograd.Function):
+    """Channel norm in half the time and memory of autograd's. Differentiable once."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
         # var_mean is several times slower along an axis that is not the last
-        centred = single - single.mean(dim=2, keepdim=True)
-        var = centred.square().mean(dim=2, keepdim=True)
-        y = centred * torch.rsqrt(var + self.eps)
-        return torch.addcmul(self.beta, y, self.gamma).to(x.dtype)
+        y = x - x.mean(dim=2, keepdim=True)
+        scale = torch.rsqrt(y.square().mean(dim=2, keepdim=True) + eps)
+        ctx.save_for_backward(y.mul_(scale), scale, gamma)
+        return torch.addcmul(beta, y, gamma)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        y, scale, gamma = ctx.saved_tensors
+        product = grad * y
+        of_gamma = product.sum(dim=3, keepdim=True).sum(0)
+        of_beta = grad.sum(dim=3, keepdim=True).sum(0)
+        # the gradient's part along the mean and along y itself changes nothing
+        mean = gamma.mT / gamma.shape[1]
+        of_x = (grad * gamma).addcmul_(y, mean @ product, value=-1).sub_(mean @ grad)
+        return of_x.mul_(scale), of_gamma, of_beta, None
 
 
 class GlobalNorm(ChannelNorm):
@@ -73,12 +98,13 @@ class GlobalNorm(ChannelNorm):
             Of the same shape.
         """
         single = x.to(torch.promote_types(x.dtype, torch.float32))
+        gamma, beta = self.gamma.to(single.dtype), self.beta.to(single.dtype)
         if mask is None:
-            var, mean = torch.var_mean(single, dim=(2, 3), keepdim=True, correction=0)
-        else:
-            count = mask.sum(dim=(2, 3), keepdim=True) * x.shape[2]
-            mean = (single * mask).sum(dim=(2, 3), keepdim=True) / count
-            square = ((single - mean) * mask).square()
-            var = square.sum(dim=(2, 3), keepdim=True) / count
-        y = (single - mean) * torch.rsqrt(var + self.eps) * self.gamma + self.beta
-        return y.to(x.dtype)
+            flat = single.flatten(1, 2), x.shape[1], gamma.flatten(), beta.flatten()
+            return F.group_norm(*flat, self.eps).view_as(x).to(x.dtype)
+        count = mask.sum(dim=(2, 3), keepdim=True) * x.shape[2]
+        mean = (single * mask).sum(dim=(2, 3), keepdim=True) / count
+        square = ((single - mean) * mask).square()
+        var = square.sum(dim=(2, 3), keepdim=True) / count
+        scale = gamma * torch.rsqrt(var + self.eps)
+        return torch.addcmul(beta - mean * scale, single, scale).to(x.dtype)

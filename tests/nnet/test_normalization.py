@@ -22,6 +22,32 @@ def test_global_norm_leaves_padding_out_of_the_statistics():
     padded = torch.cat([x, torch.full((1, 2, 6, 4), 50.0)], dim=-1)
     mask = (torch.arange(13) < 9).float().view(1, 1, 1, 13)
     torch.testing.assert_close(norm(padded, mask)[..., :9], norm(x))
+    whole = torch.ones(1, 1, 1, 9)
+    torch.testing.assert_close(norm(x, whole), norm(x))
+
+
+@pytest.mark.parametrize("norm", [ChannelNorm, GlobalNorm])
+@pytest.mark.parametrize("masked", [True, False])
+def test_the_gradients_are_the_differences_of_the_values(norm, masked):
+    x = torch.randn(2, 2, 3, 5, dtype=torch.float64, requires_grad=True)
+    weights = torch.randn(2, 2, 3, 1, dtype=torch.float64, requires_grad=True)
+    mask = torch.ones(2, 1, 1, 5, dtype=torch.float64)
+    mask[0, ..., 3:] = 0
+
+    def normalize(x, gamma, beta):
+        parameters = {"gamma": gamma, "beta": beta}
+        arguments = (x, mask if masked else None)
+        return torch.func.functional_call(norm(3, ears=2), parameters, arguments)
+
+    assert torch.autograd.gradcheck(normalize, (x, *weights.unbind(0)))
+
+
+@pytest.mark.parametrize("norm", [ChannelNorm, GlobalNorm])
+def test_a_norm_of_bf16_is_computed_in_single_precision(norm):
+    layer, x = norm(6), 100 + torch.randn(1, 1, 6, 50).bfloat16()
+    y = layer(x)
+    assert y.dtype == torch.bfloat16
+    torch.testing.assert_close(y, layer(x.float()).bfloat16())
 
 
 @pytest.mark.parametrize("norm", [ChannelNorm, GlobalNorm])

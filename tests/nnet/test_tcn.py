@@ -1,0 +1,70 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from speechbrain_fusion.nnet import TemporalConvNet
+from speechbrain_fusion.nnet.tcn import PReLU
+
+
+def test_prelu_is_one_prelu_per_ear_and_channel():
+    layer, x = PReLU(3, ears=2).double(), torch.randn(4, 2, 3, 7, dtype=torch.float64)
+    torch.nn.init.normal_(layer.slope)
+    for ear in range(2):
+        expected = F.prelu(x[:, ear], layer.slope[ear])
+        torch.testing.assert_close(layer(x)[:, ear], expected)
+
+
+@pytest.mark.parametrize("check", ["gradcheck", "gradgradcheck"])
+def test_the_gradients_of_prelu_are_the_differences_of_its_values(check):
+    x = torch.randn(2, 2, 3, 4, dtype=torch.float64, requires_grad=True)
+    layer = PReLU(3, ears=2).double()
+
+    def activate(x, slope):
+        return torch.func.functional_call(layer, {"slope": slope}, (x,))
+
+    inputs = (x, torch.randn(2, 3, dtype=torch.float64, requires_grad=True))
+    assert getattr(torch.autograd, check)(activate, inputs)
+
+
+def test_prelu_of_zero_passes_the_slope_of_the_negative_side_as_autograds_does():
+    x = torch.zeros(1, 1, 1, 1, requires_grad=True)
+    PReLU(1)(x).backward()
+    assert x.grad.item() == 0.25
+
+
+def test_the_output_is_the_sum_of_every_blocks_skip():
+    tcn, x = (
+        TemporalConvNet(6, 4, 8, 5, 3, blocks=2, repeats=2),
+        torch.randn(2, 1, 6, 9),
+    )
+    total, hidden = 0, tcn.bottleneck(tcn.input_norm(x))
+    for index, block in enumerate(tcn.blocks):
+        update = block(hidden, *tcn.norms[2 * index : 2 * index + 2])
+        total, hidden = total + block.skip(update), hidden + update
+    torch.testing.assert_close(tcn(x), total)
+
+
+@pytest.mark.parametrize("taps", [3, 128])
+def test_a_causal_network_does_not_hear_the_future(taps):
+    tcn, x = (
+        TemporalConvNet(6, 4, 8, 5, taps, blocks=2, repeats=1),
+        torch.randn(1, 1, 6, 90),
+    )
+    later = x.clone()
+    later[..., 60:] += 1
+    torch.testing.assert_close(tcn(later)[..., :60], tcn(x)[..., :60])
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_training_in_bf16_keeps_every_gradient_near_the_single_precision_one(causal):
+    torch.manual_seed(0)
+    tcn = TemporalConvNet(16, 8, 16, 8, 9, blocks=2, repeats=1, causal=causal)
+    x, grads = torch.randn(2, 1, 16, 200), []
+    for enabled in (False, True):
+        tcn.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            y = tcn(x)
+        y.float().square().mean().backward()
+        grads.append(torch.cat([p.grad.flatten() for p in tcn.parameters()]))
+    assert y.dtype == torch.bfloat16
+    assert F.cosine_similarity(*grads, dim=0) > 0.99
