@@ -49,7 +49,8 @@ class _PReLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, slope: Tensor) -> Tensor:
         ctx.save_for_backward(x, slope)
-        return torch.relu(x).lerp_(x, slope.unsqueeze(-1))
+        # not in place: torch.compile (2.11) would lose the gradient
+        return torch.lerp(torch.relu(x), x, slope.unsqueeze(-1))
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:

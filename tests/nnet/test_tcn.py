@@ -68,3 +68,15 @@ def test_training_in_bf16_keeps_every_gradient_near_the_single_precision_one(cau
         grads.append(torch.cat([p.grad.flatten() for p in tcn.parameters()]))
     assert y.dtype == torch.bfloat16
     assert F.cosine_similarity(*grads, dim=0) > 0.99
+
+
+@pytest.mark.parametrize(("taps", "causal"), [(3, False), (128, True)])
+def test_a_compiled_network_has_the_same_gradients(taps, causal):
+    tcn = TemporalConvNet(4, 4, 4, 4, taps, blocks=1, repeats=1, causal=causal, ears=2)
+    compiled, x = torch.compile(tcn, backend="aot_eager"), torch.randn(2, 2, 4, 300)
+    grads = [
+        torch.autograd.grad(network(x).square().sum(), list(tcn.parameters()))
+        for network in (tcn, compiled)
+    ]
+    for plain, other in zip(*grads, strict=True):
+        assert (plain - other).norm() < 1e-5 * plain.norm()
