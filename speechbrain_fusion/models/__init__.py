@@ -2,5 +2,11 @@
 
 from speechbrain_fusion.models.binaural import BinauralTasNet
 from speechbrain_fusion.models.general_fusion import GeneralFusionModel
+from speechbrain_fusion.models.unified import ConvTasNetMasker, UnifiedSeparator
 
-__all__ = ["BinauralTasNet", "GeneralFusionModel"]
+__all__ = [
+    "BinauralTasNet",
+    "ConvTasNetMasker",
+    "GeneralFusionModel",
+    "UnifiedSeparator",
+]

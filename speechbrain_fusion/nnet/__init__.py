@@ -1,6 +1,7 @@
 """Layers that know nothing of tasks."""
 
 from speechbrain_fusion.nnet.convolution import DepthwiseConv, PointwiseConv
+from speechbrain_fusion.nnet.dual_path import DPRNNMasker, SepFormerMasker
 from speechbrain_fusion.nnet.filterbank import LearnedFilterbank, STFTFilterbank
 from speechbrain_fusion.nnet.fusion import FusionLayer
 from speechbrain_fusion.nnet.normalization import ChannelNorm, GlobalNorm
@@ -18,6 +19,7 @@ __all__ = [
     "ChannelNorm",
     "ConcatSharing",
     "CrossStitch",
+    "DPRNNMasker",
     "DepthwiseConv",
     "FusionLayer",
     "GlobalNorm",
@@ -26,6 +28,7 @@ __all__ = [
     "PointwiseConv",
     "ProductSharing",
     "STFTFilterbank",
+    "SepFormerMasker",
     "SumSharing",
     "TemporalConvNet",
     "make_sharing",

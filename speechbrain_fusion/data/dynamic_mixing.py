@@ -1,0 +1,276 @@
+"""New mixtures of talkers and a noise in every epoch, made when they are needed.
+
+Levels are LibriMix's: every talker and the noise have a loudness of their own, what
+would clip is turned down. Everything follows from (seed, epoch, index) alone: it is the
+same for any number of workers, processes or restarts.
+
+Source: Zeghidour & Grangier, "Wavesplit: End-to-End Speech Separation by Speaker
+Clustering", IEEE/ACM TASLP 2021 (dynamic mixing); levels: Cosentino et al., "LibriMix",
+arXiv 2005.11262.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from speechbrain_fusion.data.audio import AudioError, read, resample
+from speechbrain_fusion.data.batch import Example
+from speechbrain_fusion.data.librimix_layout import MODES
+from speechbrain_fusion.data.loudness import PEAK, to_loudness
+from speechbrain_fusion.data.manifest import Entry, read_manifest
+from speechbrain_fusion.data.mixtures import in_turn, mixture_example, mixture_info
+from speechbrain_fusion.data.source import PAUSE, TRIES, Source, read_stretch
+
+
+@dataclass(frozen=True)
+class Part:
+    """A talker or a noise: recording, LUFS, percent of its speed, place (0 to 1)."""
+
+    entry: Entry
+    level: float
+    speed: int
+    place: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a mixture follows from."""
+
+    talkers: tuple[Part, ...]
+    noise: Part
+
+
+class DynamicMixtures(Dataset):
+    """Seeded mixtures of recordings; item (epoch, index) is one mixture.
+
+    The talkers of a mixture are always different ones, and all talkers and noises come
+    before any comes again.
+
+    Arguments
+    ---------
+    speech : Path or str
+        Manifest of the talkers.
+    noise : Path or str
+        Manifest of the noises.
+    rate : int
+        Sample rate in Hz, not above that of the recordings.
+    size : int
+        Mixtures of an epoch.
+    talkers : int
+        Their number in a mixture.
+    segment : float, optional
+        Seconds of a mixture at most, from anywhere in the recordings. By default whole
+        recordings that begin together.
+    mode : str
+        "min": no longer than the shortest recording; "max": shorter ones are padded.
+    seed : int
+        With epoch and index it determines a mixture.
+    speech_level, noise_level : tuple of float
+        Bounds in LUFS of each talker, measured over the whole recording, and of the
+        noise.
+    speeds : sequence of int
+        In percent, of which each talker gets one.
+    fixed : bool
+        For validation and test: the same mixtures in every epoch.
+
+    Raises
+    ------
+    AudioError
+        If a manifest cannot be read or has too few talkers.
+    ValueError
+        For an option out of its range.
+
+    Example
+    -------
+    >>> from speechbrain_fusion.data import prepare_recordings, write_demo_corpus
+    >>> folder = getfixture("tmp_path")
+    >>> corpus = write_demo_corpus(folder / "demo")
+    >>> manifests = prepare_recordings(corpus, folder, rate=8000, segment=2.0)
+    >>> files = manifests["speech_train"], manifests["noise_train"]
+    >>> mixtures = DynamicMixtures(*files, 8000, size=10, talkers=3, segment=2.0)
+    >>> mixtures[(1, 0)].signals["target"].shape
+    torch.Size([3, 16000])
+    """
+
+    def __init__(
+        self,
+        speech: Path | str,
+        noise: Path | str,
+        rate: int,
+        size: int,
+        talkers: int = 2,
+        segment: float | None = None,
+        mode: str = "min",
+        seed: int = 0,
+        speech_level: Sequence[float] = (-33.0, -25.0),
+        noise_level: Sequence[float] = (-38.0, -30.0),
+        speeds: Sequence[int] = (100,),
+        fixed: bool = False,
+    ) -> None:
+        if mode not in MODES:
+            raise ValueError(f"mode: expected one of {MODES}, got {mode!r}")
+        if segment is not None and not segment * rate >= 1:
+            raise ValueError(f"segment: expected a sample at least, got {segment} s")
+        if not speeds or min(speeds) < 1:
+            raise ValueError(f"speeds: expected percentages above 0, got {speeds}")
+        if min(size, talkers) < 1:
+            raise ValueError(f"size, talkers: expected 1 at least: {size}, {talkers}")
+        self.voices = _by_talker(read_manifest(speech), speech, talkers)
+        self.noises = list(read_manifest(noise).values())
+        self.rate, self.size, self.talkers, self.segment = rate, size, talkers, segment
+        self.mode, self.seed, self.fixed, self.speeds = mode, seed, fixed, [*speeds]
+        self.speech_level = _bounds("speech_level", speech_level)
+        self.noise_level = _bounds("noise_level", noise_level)
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, key: tuple[int, int]) -> Example:
+        """Mix item `index` of an epoch, given as (epoch, index)."""
+        plan = self.plan(*key)
+        signals = self.render(plan)
+        names = "_".join(part.entry["name"] for part in plan.talkers)
+        talkers = [part.entry["talker"] for part in plan.talkers]
+        info = mixture_info(names, talkers, signals)
+        info |= {"noise": plan.noise.entry["name"]}
+        return mixture_example(f"mixture{key[1]:05d}", signals, info)
+
+    def seconds(self, key: tuple[int, int]) -> float:
+        """Tell how long item (epoch, index) is, to a sample, without mixing it."""
+        lengths = [
+            part.entry["samples"] / part.entry["rate"] * 100 / part.speed
+            for part in self.plan(*key).talkers
+        ]
+        whole = min(lengths) if self.mode == "min" else max(lengths)
+        return whole if self.segment is None else min(whole, self.segment)
+
+    def plan(self, epoch: int, index: int) -> Plan:
+        """Draw a mixture.
+
+        Arguments
+        ---------
+        epoch : int
+            Counts from one; without effect on fixed mixtures.
+        index : int
+            Place in the epoch.
+
+        Returns
+        -------
+        Plan
+            Always the same for the same seed, epoch and index.
+        """
+        epoch = 0 if self.fixed else epoch
+        # a stream for each kind of choice
+        keys = [(stream, self.seed, epoch) for stream in (1, 2, 3)]
+        rng = np.random.default_rng([*keys[0], index])
+        groups = len(self.voices) // self.talkers
+        turn, place = divmod(index, groups)
+        order = np.random.default_rng([*keys[1], turn]).permutation(len(self.voices))
+        chosen = order[place * self.talkers : (place + 1) * self.talkers]
+        noise = self.noises[in_turn(len(self.noises), index, keys[2])]
+        return Plan(
+            tuple(self._draw(self.voices[voice], rng) for voice in chosen),
+            Part(noise, float(rng.uniform(*self.noise_level)), 100, rng.uniform()),
+        )
+
+    def _draw(self, recordings: list[Entry], rng: np.random.Generator) -> Part:
+        """Draw one of a talker's recordings, its level, speed and place."""
+        return Part(
+            recordings[rng.integers(len(recordings))],
+            float(rng.uniform(*self.speech_level)),
+            int(rng.choice(self.speeds)),
+            rng.uniform(),
+        )
+
+    def render(self, plan: Plan) -> np.ndarray:
+        """Mix what `plan` drew.
+
+        Arguments
+        ---------
+        plan : Plan
+            Talkers and noise.
+
+        Returns
+        -------
+        np.ndarray
+            Mixture, mixture without noise and each talker, float32
+            [2 + talkers, time]; no mixture has a peak above 0.9.
+
+        Raises
+        ------
+        AudioError
+            If a recording has become silent, shorter or unreadable, naming it.
+        """
+        voices = [self._speak(part) for part in plan.talkers]
+        sizes = [voice.size for voice in voices]
+        samples = min(sizes) if self.mode == "min" else max(sizes)
+        if self.segment is not None:
+            samples = min(samples, round(self.segment * self.rate))
+        talkers = np.stack(
+            [
+                self._cut(voice, samples, part.place)
+                for voice, part in zip(voices, plan.talkers, strict=True)
+            ]
+        )
+        clean = talkers.sum(0)
+        signals = np.stack([clean + self._hiss(plan.noise, samples), clean, *talkers])
+        return signals * np.float32(min(1, PEAK / np.abs(signals[0]).max()))
+
+    def _speak(self, part: Part) -> np.ndarray:
+        """Read a recording at the wanted level, rate and speed."""
+        path = part.entry["file"]
+        signal, file_rate = read(path)
+        voice = to_loudness(signal[0], file_rate, part.level, path)
+        voice = resample(voice, file_rate, self.rate)
+        return resample(voice, part.speed, 100)
+
+    def _cut(self, voice: np.ndarray, samples: int, place: float) -> np.ndarray:
+        """Cut a segment where the talker does not pause, or pad at the end."""
+        spare = voice.size - samples
+        if spare <= 0 or self.segment is None:
+            return np.pad(voice[:samples], (0, max(-spare, 0)))
+        for attempt in range(TRIES):
+            # the drawn place first, then evenly on through the recording
+            start = int((place + attempt / TRIES) % 1 * (spare + 1))
+            segment = voice[start : start + samples]
+            if np.square(segment).mean() > PAUSE:
+                break
+        return segment
+
+    def _hiss(self, part: Part, samples: int) -> np.ndarray:
+        """Read a stretch of a noise at the wanted level."""
+        entry, file_rate = part.entry, part.entry["rate"]
+        start = part.place * entry["samples"] / file_rate
+        frames = math.ceil(samples * file_rate / self.rate)
+        source = Source(entry, start, azimuth=0.0)
+        stretch = read_stretch(source, frames, file_rate, loop=True)
+        noise = to_loudness(stretch, file_rate, part.level, entry["file"])
+        return resample(noise, file_rate, self.rate)[:samples]
+
+
+def _by_talker(
+    recordings: dict[str, Entry], manifest: Path | str, wanted: int
+) -> list[list[Entry]]:
+    """Group recordings by talker."""
+    groups: dict[str, list[Entry]] = {}
+    for entry in recordings.values():
+        groups.setdefault(entry["talker"], []).append(entry)
+    if len(groups) < wanted:
+        raise AudioError(
+            f"{manifest}: {len(groups)} talkers, expected {wanted} at least"
+        )
+    return list(groups.values())
+
+
+def _bounds(name: str, bounds: Sequence[float]) -> tuple[float, float]:
+    """Check a pair of finite numbers in ascending order."""
+    low, high = bounds
+    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+        raise ValueError(
+            f"{name}: expected two finite numbers in ascending order, got {bounds}"
+        )
+    return low, high

@@ -1,0 +1,310 @@
+"""Unified enhancement and separation of noisy mixtures of talkers.
+
+Source: Hu et al., "Unifying Speech Enhancement and Separation with Gradient Modulation
+for End-to-End Noise-Robust Speech Separation", ICASSP 2023.
+
+    w = E(noisy)                    encoder: convolution, ReLU
+    e = w * M(w)                    enhancement network M, one mask
+    s_i = D(e * M_i(e))             separation network, a mask for each talker; decoder
+
+The masks of the talkers multiply the enhanced features. In training the features e are
+to be near E(clean mixture) (`losses.latent`), and s near the talkers (`losses.pit`).
+
+The published systems (19 684 098 and 29 171 458 parameters for two talkers) are
+
+    UnifiedSeparator(DPRNNMasker(256, 1, blocks=2), DPRNNMasker(256, 2, blocks=6))
+    UnifiedSeparator(SepFormerMasker(256, 1, layers=1), SepFormerMasker(256, 2))
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from speechbrain_fusion.losses.signal import check_pair, valid_samples
+from speechbrain_fusion.nnet.chunks import valid_steps
+from speechbrain_fusion.nnet.convolution import PointwiseConv
+from speechbrain_fusion.nnet.filterbank import complete_frames
+from speechbrain_fusion.nnet.tcn import PReLU, TemporalConvNet
+
+
+class Separation(NamedTuple):
+    """What a `UnifiedSeparator` returns; padding is zero everywhere.
+
+    Attributes
+    ----------
+    signals : torch.Tensor
+        Estimates of the talkers, shape [batch, talkers, time].
+    enhanced : torch.Tensor
+        Features of the enhanced mixture, shape [batch, channels, frames].
+    clean : torch.Tensor or None
+        Features of the clean mixture, if it was given, same shape.
+    lengths : torch.Tensor or None
+        Relative lengths of the features, shape [batch], if lengths were given.
+    """
+
+    signals: Tensor
+    enhanced: Tensor
+    clean: Tensor | None
+    lengths: Tensor | None
+
+
+class ConvTasNetMasker(nn.Module):
+    """Masks from features by temporal convolutions.
+
+    Arguments
+    ---------
+    channels : int
+        Channels of the features.
+    masks : int
+        Number of masks.
+    bottleneck, hidden, skip : int
+        Channels B, H and S inside.
+    kernel_size : int
+        Taps P of the depthwise convolutions.
+    blocks, repeats : int
+        Blocks X of a repeat, repeats R.
+    causal : bool
+        Whether no frame hears a later one.
+
+    Notes
+    -----
+    Luo & Mesgarani, "Conv-TasNet", IEEE/ACM TASLP, 2019; their letters.
+
+    Example
+    -------
+    >>> masker = ConvTasNetMasker(8, 2, 6, 7, 9, blocks=2, repeats=1)
+    >>> masker(torch.randn(3, 8, 47)).shape
+    torch.Size([3, 2, 8, 47])
+    """
+
+    def __init__(
+        self,
+        channels: int = 256,
+        masks: int = 2,
+        bottleneck: int = 128,
+        hidden: int = 512,
+        skip: int = 128,
+        kernel_size: int = 3,
+        blocks: int = 8,
+        repeats: int = 3,
+        causal: bool = False,
+    ) -> None:
+        super().__init__()
+        self.masks, self.causal = masks, causal
+        sizes = bottleneck, hidden, skip, kernel_size, blocks, repeats
+        self.tcn = TemporalConvNet(channels, *sizes, causal)
+        self.output = nn.Sequential(
+            PReLU(skip), PointwiseConv(skip, masks * channels), nn.ReLU()
+        )
+
+    def forward(self, features: Tensor, frames: Tensor | None = None) -> Tensor:
+        """Compute masks.
+
+        Arguments
+        ---------
+        features : torch.Tensor
+            Shape [batch, channels, frames].
+        frames : torch.Tensor, optional
+            Each item's own number of frames, shape [batch].
+
+        Returns
+        -------
+        torch.Tensor
+            Zero or more, shape [batch, masks, channels, frames].
+        """
+        inside = None
+        if frames is not None and not self.causal:
+            # causal layers do not hear the padding, which follows
+            inside = valid_steps(frames, features.shape[-1])[:, None, None]
+            inside = inside.to(features.dtype)
+        hidden = self.tcn(features.unsqueeze(1), inside)
+        return self.output(hidden).squeeze(1).unflatten(1, (self.masks, -1))
+
+
+class UnifiedSeparator(nn.Module):
+    """Separate a noisy mixture through its enhanced features.
+
+    A masker is called with features [batch, channels, frames] and each item's own
+    number of frames [batch] or None, and returns [batch, masks, channels, frames]:
+    `DPRNNMasker`, `SepFormerMasker`, `ConvTasNetMasker` or one's own.
+    Encoder and decoder compute in float32 inside autocast too: eight bits of a waveform
+    are audible noise.
+
+    Arguments
+    ---------
+    enhancement : torch.nn.Module
+        A masker of one mask.
+    separation : torch.nn.Module
+        A masker of as many masks as there are talkers.
+    channels : int
+        Filters of the encoder.
+    kernel_size : int
+        Their samples, even; the stride is half of it.
+    detach_clean : bool
+        Whether the encoder's features of the clean mixture are a target alone. Without
+        (as published) the enhancement loss also pulls the encoder towards zero.
+
+    Raises
+    ------
+    ValueError
+        If the kernel size is odd.
+
+    Example
+    -------
+    >>> maskers = [ConvTasNetMasker(8, masks, 6, 7, 9, 3, 2, 1) for masks in (1, 2)]
+    >>> model = UnifiedSeparator(*maskers, channels=8)
+    >>> noisy = torch.randn(3, 1001)
+    >>> separation = model(noisy, torch.tensor([1.0, 0.5, 0.7]), clean=0.5 * noisy)
+    >>> separation.signals.shape, separation.enhanced.shape, separation.clean.shape
+    (torch.Size([3, 2, 1001]), torch.Size([3, 8, 125]), torch.Size([3, 8, 125]))
+    """
+
+    def __init__(
+        self,
+        enhancement: nn.Module,
+        separation: nn.Module,
+        channels: int = 256,
+        kernel_size: int = 16,
+        detach_clean: bool = True,
+    ) -> None:
+        super().__init__()
+        if kernel_size < 2 or kernel_size % 2:
+            raise ValueError(f"kernel_size: expected an even number, got {kernel_size}")
+        self.kernel_size, self.stride = kernel_size, kernel_size // 2
+        self.detach_clean = detach_clean
+        self.encoder = nn.Conv1d(1, channels, kernel_size, self.stride, bias=False)
+        self.enhancement = enhancement
+        self.separation = separation
+        self.decoder = nn.ConvTranspose1d(
+            channels, 1, kernel_size, self.stride, bias=False
+        )
+
+    def forward(
+        self, noisy: Tensor, lengths: Tensor | None = None, clean: Tensor | None = None
+    ) -> Separation:
+        """Separate the talkers of a mixture.
+
+        Arguments
+        ---------
+        noisy : torch.Tensor
+            Shape [batch, time].
+        lengths : torch.Tensor, optional
+            Relative lengths in (0, 1], shape [batch]. With them an item of a padded
+            batch gives what it gives alone.
+        clean : torch.Tensor, optional
+            The sum of the talkers, shape [batch, time], to be encoded as target.
+
+        Returns
+        -------
+        Separation
+            Signals, enhanced features, and the features of `clean`.
+
+        Raises
+        ------
+        ValueError
+            If the input is not [batch, time] or does not fit the clean mixture or the
+            lengths, or if the enhancement network gives other than one mask.
+        """
+        if clean is not None and clean.shape != noisy.shape:
+            shapes = f"{tuple(noisy.shape)} and {tuple(clean.shape)}"
+            raise ValueError(f"noisy and clean mixture differ in shape: {shapes}")
+        features = self.encode(noisy, lengths)
+        frames = self._frames(noisy, lengths)
+        mask = self.enhancement(features, frames)
+        if mask.shape[1] != 1:
+            raise ValueError(f"enhancement: expected one mask, got {mask.shape[1]}")
+        enhanced = features * mask.squeeze(1)
+        separated = enhanced.unsqueeze(1) * self.separation(enhanced, frames)
+        return Separation(
+            self.decode(separated, noisy.shape[-1], lengths),
+            enhanced,
+            None if clean is None else self._encode_clean(clean, lengths),
+            None if frames is None else frames / features.shape[-1],
+        )
+
+    def encode(self, signal: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Compute features.
+
+        Arguments
+        ---------
+        signal : torch.Tensor
+            Shape [batch, time].
+        lengths : torch.Tensor, optional
+            Relative lengths in (0, 1], shape [batch].
+
+        Returns
+        -------
+        torch.Tensor
+            Zero or more, shape [batch, channels, frames].
+
+        Raises
+        ------
+        ValueError
+            If the input is not [batch, time] or does not fit the lengths.
+        """
+        if signal.dim() != 2:
+            raise ValueError(f"expected [batch, time], got {tuple(signal.shape)}")
+        if lengths is not None:
+            check_pair(signal, signal, lengths)
+            signal = blank(signal, valid_samples(signal, lengths))
+        with torch.autocast(signal.device.type, enabled=False):
+            whole = complete_frames(signal, self.kernel_size, self.stride)
+            weight = self.encoder.weight
+            features = F.relu(self.encoder(whole.unsqueeze(1).to(weight.dtype)))
+        return blank(features, self._frames(signal, lengths))
+
+    def decode(
+        self, features: Tensor, time: int, lengths: Tensor | None = None
+    ) -> Tensor:
+        """Return from features to signals.
+
+        Arguments
+        ---------
+        features : torch.Tensor
+            Shape [batch, signals, channels, frames].
+        time : int
+            Samples to return.
+        lengths : torch.Tensor, optional
+            Relative lengths in (0, 1], shape [batch].
+
+        Returns
+        -------
+        torch.Tensor
+            Shape [batch, signals, time].
+        """
+        with torch.autocast(features.device.type, enabled=False):
+            flat = features.flatten(0, 1).to(self.decoder.weight.dtype)
+            signals = self.decoder(flat)[..., :time].unflatten(0, features.shape[:2])
+        signals = signals.squeeze(2)
+        count = None if lengths is None else valid_samples(signals, lengths)
+        return blank(signals, count)
+
+    def _encode_clean(self, clean: Tensor, lengths: Tensor | None) -> Tensor:
+        learn = torch.is_grad_enabled() and not self.detach_clean
+        with torch.set_grad_enabled(learn):
+            return self.encode(clean, lengths)
+
+    def _frames(self, signal: Tensor, lengths: Tensor | None) -> Tensor | None:
+        """Count the frames that hold any of each item's samples."""
+        if lengths is None:
+            return None
+        beyond = (valid_samples(signal, lengths) - self.kernel_size).clamp(min=0)
+        # rounded up
+        return 1 + (beyond + self.stride - 1) // self.stride
+
+
+def blank(x: Tensor, count: Tensor | None) -> Tensor:
+    """Set [batch, ..., steps] to zero behind each item's own steps.
+
+    Example
+    -------
+    >>> blank(torch.ones(2, 3), torch.tensor([3, 1]))
+    tensor([[1., 1., 1.],
+            [1., 0., 0.]])
+    """
+    if count is None:
+        return x
+    padding = ~valid_steps(count, x.shape[-1])
+    return x.masked_fill(padding.view(len(x), *[1] * (x.dim() - 2), -1), 0.0)

@@ -1,0 +1,373 @@
+"""LibriMix's published tree becomes examples: all signals of one from one place."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from torch.utils.data import DataLoader
+
+from speechbrain_fusion.data import preparation
+from speechbrain_fusion.data.audio import AudioError
+from speechbrain_fusion.data.batch import Batch
+from speechbrain_fusion.data.librimix import librimix_mixtures, prepare_librimix
+from speechbrain_fusion.data.librimix_layout import talkers_of
+from speechbrain_fusion.data.sampler import EpochSampler
+from tests.data.librimix_tree import mixture_id, write, write_tables, write_tree
+
+ALL = {"train": None, "valid": None, "test": None}
+SEEDS = {"train": 7, "valid": 1, "test": 2}
+PARTS = {"train": "train-360", "valid": "dev", "test": "test"}
+
+
+def load(root: Path, save: Path, **options):
+    """Read a tree, with options."""
+    defaults = {
+        "rate": 8000,
+        "talkers": 2,
+        "mode": "min",
+        "segment": 0.25,
+        "counts": ALL,
+        "seeds": SEEDS,
+    }
+    return librimix_mixtures(root, save, **(defaults | options))
+
+
+def refused(root: Path, save: Path, rate: int = 8000, parts=PARTS) -> str:
+    """Return the error of a preparation that writes nothing."""
+    with pytest.raises(AudioError) as caught:
+        prepare_librimix(root, save, rate, 2, "min", parts, jobs=1)
+    assert not save.exists()
+    return str(caught.value)
+
+
+@pytest.fixture
+def save(tmp_path: Path) -> Path:
+    return tmp_path / "save"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+# -- what an example is --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("talkers", [2, 3])
+@pytest.mark.parametrize("rate", [8000, 16000])
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_a_whole_mixture_is_what_its_files_hold(root, save, talkers, rate, mode):
+    folder = write_tree(root, rate, talkers, mode)
+    sets = load(root, save, talkers=talkers, rate=rate, mode=mode)
+    example = sets["test"][(5, 1)]
+    assert example.id == mixture_id(22, talkers)
+    kinds = [f"s{place}" for place in range(1, talkers + 1)]
+    files = {
+        kind: soundfile.read(folder / "test" / kind / f"{example.id}.wav")[0]
+        for kind in ("mix_both", "mix_clean", *kinds)
+    }
+    assert np.array_equal(example.signals["mixture"], [files["mix_both"]])
+    assert np.array_equal(example.signals["clean"], [files["mix_clean"]])
+    assert np.array_equal(example.signals["target"], [files[k] for k in kinds])
+
+
+def test_what_is_known_of_a_mixture_goes_with_it(root, save):
+    write_tree(root)
+    sets = load(root, save)
+    assert sets["valid"][(1, 2)].info == {
+        "mixture": "1300-13-0001_1301-13-0001",
+        "talkers": "1300_1301",
+        "length": 4200,
+        "snr": 5.25,
+    }
+
+
+def test_without_tables_files_make_the_list_and_the_snr_is_computed(root, save):
+    folder = write_tree(root, tables=False)
+    example = load(root, save)["test"][(1, 0)]
+    noise = soundfile.read(folder / "test" / "noise" / f"{example.id}.wav")[0]
+    clean = example.signals["clean"][0].double()
+    snr = 10 * np.log10(clean.square().mean().item() / np.square(noise).mean())
+    assert example.info["snr"] == pytest.approx(snr, abs=0.02)
+
+
+def test_without_mix_clean_the_sources_are_summed(root, save):
+    folder = write_tree(root)
+    (folder / "test" / "mix_clean").rename(root / "away")
+    signals = load(root, save)["test"][(1, 0)].signals
+    assert torch.equal(signals["clean"], signals["target"].sum(0, keepdim=True))
+
+
+def test_libri2mix_itself_serves_as_well(root, save):
+    write_tree(root)
+    sets = load(root / "Libri2Mix", save)
+    assert torch.equal(
+        sets["test"][(1, 0)].signals["mixture"],
+        load(root, save / "other")["test"][(1, 0)].signals["mixture"],
+    )
+
+
+def test_train_100_is_read_where_it_is_wanted(root, save):
+    write_tree(root, parts=("train-100",), count=2)
+    sets = load(root, save, counts={"train": None}, train_set="train-100")
+    assert {name: len(mixtures) for name, mixtures in sets.items()} == {"train": 2}
+
+
+def test_other_names_have_no_known_talkers():
+    assert talkers_of("mixture_12", 2) == []
+    assert talkers_of("1-1-1_2-1-1_3-1-1", 2) == []
+
+
+# -- segments ------------------------------------------------------------------------
+
+
+def test_all_signals_of_a_segment_are_from_one_place(root, save):
+    folder = write_tree(root)
+    example = load(root, save)["train"][(3, 1)]
+    assert example.signals["mixture"].shape == (1, 2000)
+    whole = {
+        kind: soundfile.read(folder / "train-360" / kind / f"{example.id}.wav")[0]
+        for kind in ("mix_both", "mix_clean", "s1", "s2")
+    }
+    part = example.signals["mixture"][0].numpy()
+    start = int(np.correlate(whole["mix_both"], part, "valid").argmax())
+    cut = {kind: signal[start : start + 2000] for kind, signal in whole.items()}
+    assert np.array_equal(part, cut["mix_both"])
+    assert np.array_equal(example.signals["clean"][0], cut["mix_clean"])
+    assert np.array_equal(example.signals["target"], [cut["s1"], cut["s2"]])
+
+
+def test_places_and_order_follow_from_seed_epoch_and_index(root, save):
+    write_tree(root, count=4)
+    first, again = (load(root, save)["train"] for _ in range(2))
+    other = load(root, save, seeds=SEEDS | {"train": 8})["train"]
+
+    def sound(mixtures, epoch):
+        keys = [(epoch, index) for index in range(4)]
+        return torch.cat([mixtures[key].signals["mixture"] for key in keys])
+
+    assert torch.equal(sound(first, 1), sound(again, 1))
+    assert not torch.equal(sound(first, 1), sound(first, 2))
+    assert not torch.equal(sound(first, 1), sound(other, 1))
+
+
+def test_every_mixture_comes_once_before_any_comes_again(root, save):
+    write_tree(root, count=4)
+    train = load(root, save, counts={"train": 8})["train"]
+    names = [train[(1, index)].id for index in range(8)]
+    assert len(set(names[:4])) == len(set(names[4:])) == 4
+
+
+def test_a_mixture_shorter_than_a_segment_is_whole(root, save):
+    write_tree(root)
+    train = load(root, save, segment=0.51)["train"]
+    lengths = [train[(1, i)].signals["target"].shape[-1] for i in range(3)]
+    assert sorted(lengths) == [4000, 4080, 4080]
+    assert lengths == [round(8000 * train.seconds((1, i))) for i in range(3)]
+
+
+def test_a_segment_in_which_a_talker_pauses_is_drawn_again(root, save):
+    folder = write_tree(root, parts=("train-360",), count=1, seconds=4.0)
+    path = next((folder / "train-360" / "s2").iterdir())
+    speech = soundfile.read(path)[0]
+    speech[:16000] = 0
+    write(path, speech, 8000)
+    train = load(root, save, counts={"train": 20})["train"]
+    powers = [
+        train[(1, index)].signals["target"].square().mean(-1).min()
+        for index in range(20)
+    ]
+    assert min(powers) > 0
+
+
+def test_workers_change_nothing_and_batches_are_padded(root, save):
+    write_tree(root)
+    train = load(root, save, segment=None)["train"]
+    loaders = [
+        DataLoader(
+            train,
+            sampler=EpochSampler(3, 3, seed=0),
+            batch_size=3,
+            collate_fn=Batch.collate,
+            num_workers=workers,
+        )
+        for workers in (0, 2)
+    ]
+    batches = [next(iter(loader)) for loader in loaders]
+    assert batches[0]["target"].shape == (3, 2, 4200)
+    assert torch.equal(batches[0]["target"], batches[1]["target"])
+    assert sorted((batches[0].lengths * 4200).round().tolist()) == [4000, 4100, 4200]
+
+
+def test_fewer_whole_mixtures_are_evenly_spaced(root, save):
+    write_tree(root)
+    test = load(root, save, counts=ALL | {"test": 2})["test"]
+    assert [test[(1, index)].id for index in range(2)] == [
+        mixture_id(21, 2),
+        mixture_id(22, 2),
+    ]
+
+
+@pytest.mark.parametrize("options", [{"segment": 0.0}, {"counts": {"test": 4}}])
+def test_options_out_of_range_are_refused(root, save, options):
+    write_tree(root)
+    with pytest.raises(ValueError, match="expected"):
+        load(root, save, **options)
+
+
+# -- what cannot be used -------------------------------------------------------------
+
+
+def test_one_error_lists_every_unusable_file(root, save):
+    folder = write_tree(root, count=6)
+    train, names = folder / "train-360", [mixture_id(seed, 2) for seed in range(1, 7)]
+    speech = soundfile.read(train / "s1" / f"{names[1]}.wav")[0]
+    (train / "s1" / f"{names[0]}.wav").unlink()
+    write(train / "s2" / f"{names[1]}.wav", speech[:-1], 8000)
+    write(train / "s1" / f"{names[2]}.wav", 0 * speech, 8000)
+    write(train / "mix_both" / f"{names[3]}.wav", speech, 16000)
+    (train / "mix_clean" / f"{names[4]}.wav").write_text("no audio")
+    (train / "mix_both" / f"{names[5]}.wav").unlink()
+    reasons = {
+        f"s1/{names[0]}": "missing",
+        f"s2/{names[1]}": "4099 samples, its mixture has 4100",
+        f"s1/{names[2]}": "silent",
+        f"mix_both/{names[3]}": "rate 16000 Hz, expected 8000 Hz",
+        f"mix_clean/{names[4]}": "not a readable audio file",
+        f"mix_both/{names[5]}": "missing",
+    }
+    first, *lines = refused(root, save).splitlines()
+    assert first == f"{len(reasons)} unusable files:"
+    for name, reason in reasons.items():
+        assert any(f"{train}/{name}.wav: {reason}" in line for line in lines)
+
+
+def test_a_source_at_a_lower_rate_is_refused(root, save):
+    folder = write_tree(root)
+    path = folder / "dev" / "s2" / f"{mixture_id(11, 2)}.wav"
+    write(path, soundfile.read(path)[0], 4000)
+    assert f"{path}: rate 4000 Hz" in refused(root, save)
+
+
+def test_a_talker_twice_in_a_mixture_is_refused(root, save):
+    folder = write_tree(root, tables=False)
+    for kind in ("mix_both", "mix_clean", "s1", "s2"):
+        path = folder / "test" / kind / f"{mixture_id(21, 2)}.wav"
+        path.rename(path.with_name("9-1-0001_9-2-0004.wav"))
+    assert "talker 9 twice, expected different talkers" in refused(root, save)
+
+
+@pytest.mark.parametrize("part", ["train-360", "dev", "test"])
+def test_a_missing_split_is_named(root, save, part):
+    folder = write_tree(root)
+    (folder / part).rename(root / "away")
+    assert refused(root, save).startswith(f"{folder / part}: no such split")
+
+
+@pytest.mark.parametrize("kind", ["mix_both", "s1", "s2"])
+def test_a_missing_source_is_named(root, save, kind):
+    folder = write_tree(root)
+    (folder / "dev" / kind).rename(root / "away")
+    assert refused(root, save).startswith(f"{folder / 'dev' / kind}: missing")
+
+
+def test_a_split_without_mixtures_is_named(root, save):
+    folder = write_tree(root, tables=False)
+    for path in (folder / "dev").rglob("*.wav"):
+        path.unlink()
+    assert "mix_both: no mixture" in refused(root, save)
+
+
+@pytest.mark.parametrize("rate", [8000, 16000])
+def test_another_tree_is_named(root, save, rate):
+    write_tree(root, 24000 - rate)
+    message = refused(root, save, rate)
+    wanted = f"Libri2Mix/wav{rate // 1000}k/min"
+    assert message.startswith(f"{root / wanted}: no such folder, expected LibriMix's")
+    assert refused(root / "nowhere", save).startswith(f"{root / 'nowhere'}")
+
+
+def test_a_third_source_is_refused(root, save):
+    folder = write_tree(root)
+    (folder / "dev" / "s3").mkdir()
+    assert refused(root, save).startswith(f"{folder / 'dev' / 's3'}: one talker more")
+
+
+def test_mixtures_of_the_table_that_were_not_downloaded_are_listed(root, save):
+    folder = write_tree(root)
+    names = [*(mixture_id(seed, 2) for seed in (21, 22, 23)), "8-1-1_9-1-1"]
+    write_tables(folder / "metadata", "test", names, 2)
+    first, *lines = refused(root, save).splitlines()
+    assert first == "4 unusable files:"
+    assert all("8-1-1_9-1-1.wav: missing" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("", "no row"),
+        ("mixture_ID,length\na_b,4\n", "line 2: expected mixture_path"),
+        (b"\xff\xfe\x00", "not a readable table"),
+    ],
+)
+def test_a_broken_table_is_named(root, save, content, reason):
+    path = write_tree(root) / "metadata" / "mixture_dev_mix_both.csv"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    message = refused(root, save)
+    assert message.startswith(f"{path}: ")
+    assert reason in message
+
+
+def test_an_snr_that_is_none_is_named(root, save):
+    path = write_tree(root) / "metadata" / "metrics_dev_mix_both.csv"
+    path.write_text(path.read_text().replace("-6.25", "loud"))
+    assert "noise_SNR: expected a number, got 'loud'" in refused(root, save)
+
+
+@pytest.mark.parametrize(
+    "options", [{"rate": 44100}, {"mode": "median"}, {"talkers": 1}]
+)
+def test_what_librimix_does_not_have_is_refused(root, save, options):
+    with pytest.raises(ValueError, match="expected"):
+        load(root, save, **options)
+
+
+@pytest.mark.parametrize(
+    "options", [{"counts": {"eval": None}}, {"train_set": "train-500"}]
+)
+def test_unknown_splits_are_refused(root, save, options):
+    write_tree(root)
+    with pytest.raises(ValueError, match="expected one of"):
+        load(root, save, **options)
+
+
+# -- built once, built again ---------------------------------------------------------
+
+
+def test_manifests_that_are_up_to_date_stay(root, save, monkeypatch):
+    write_tree(root)
+    before = load(root, save)["test"][(1, 0)]
+    monkeypatch.delattr(preparation, "inspect_each")
+    again = load(root, save)["test"][(1, 0)]
+    assert torch.equal(before.signals["mixture"], again.signals["mixture"])
+
+
+def test_a_refusal_leaves_the_manifests_of_before(root, save):
+    folder = write_tree(root)
+    load(root, save)
+    before = {path.name: path.read_bytes() for path in save.iterdir()}
+    (folder / "test" / "s1" / f"{mixture_id(21, 2)}.wav").unlink()
+    with pytest.raises(AudioError, match="missing"):
+        load(root, save)
+    assert {path.name: path.read_bytes() for path in save.iterdir()} == before
+
+
+def test_a_file_cut_since_is_named(root, save):
+    folder = write_tree(root)
+    test = load(root, save)["test"]
+    path = folder / "test" / "s2" / f"{mixture_id(21, 2)}.wav"
+    write(path, soundfile.read(path)[0][:100], 8000)
+    with pytest.raises(AudioError, match=f"{path}: shorter than"):
+        test[(1, 0)]

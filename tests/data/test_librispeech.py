@@ -1,0 +1,134 @@
+"""LibriSpeech and WHAM's noises become manifests, and mixtures of them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from speechbrain_fusion.data import preparation
+from speechbrain_fusion.data.audio import AudioError
+from speechbrain_fusion.data.librispeech import (
+    dynamic_librispeech,
+    dynamic_recordings,
+    prepare_librispeech,
+)
+from speechbrain_fusion.data.manifest import read_manifest
+from tests.data.librimix_tree import RATE, voice, write, write_sources
+
+COUNTS = {"train": 6, "valid": 2, "test": 2}
+SEEDS = {"train": 5, "valid": 1, "test": 2}
+
+
+@pytest.fixture
+def corpora(tmp_path: Path) -> Path:
+    """Six talkers of a split with one recording each, three noises of two channels."""
+    write_sources(tmp_path / "corpora", lengths=(56000, 60001, 48000))
+    return tmp_path / "corpora"
+
+
+def load(root: Path, save: Path, **options):
+    """Mix from a tree, with options."""
+    folders = root / "LibriSpeech", root / "wham_noise"
+    defaults = {"rate": 8000, "segment": 0.5, "counts": COUNTS, "seeds": SEEDS}
+    return dynamic_librispeech(*folders, save, **(defaults | options))
+
+
+def refused(root: Path, save: Path, **options) -> str:
+    """Return the error of a preparation that writes nothing."""
+    with pytest.raises(AudioError) as caught:
+        prepare_librispeech(
+            root / "LibriSpeech", root / "wham_noise", save, jobs=1, **options
+        )
+    assert not save.exists()
+    return str(caught.value)
+
+
+def test_talkers_are_named_and_noises_have_their_split(corpora, tmp_path):
+    folders = corpora / "LibriSpeech", corpora / "wham_noise"
+    manifests = prepare_librispeech(*folders, tmp_path / "save")
+    speech = read_manifest(manifests["speech_valid"]).values()
+    assert {entry["talker"] for entry in speech} == {
+        *("1100", "1101", "1110", "1111", "1120", "1121")
+    }
+    noise = read_manifest(manifests["noise_valid"]).values()
+    assert all("/cv/" in entry["file"] for entry in noise)
+    assert len(noise) == 3
+
+
+def test_training_mixes_segments_and_the_others_whole_recordings(corpora, tmp_path):
+    sets = load(corpora, tmp_path / "save")
+    assert {split: len(mixtures) for split, mixtures in sets.items()} == COUNTS
+    train, valid = sets["train"], sets["valid"]
+    assert train[(1, 0)].signals["target"].shape == (2, 4000)
+    assert valid[(1, 0)].signals["target"].shape[-1] in (28000, 30001)
+    same = [train[(epoch, 0)].signals["mixture"] for epoch in (1, 2)]
+    assert not torch.equal(*same)
+    same = [valid[(epoch, 0)].signals["mixture"] for epoch in (1, 2)]
+    assert torch.equal(*same)
+
+
+def test_short_recordings_are_passed_over(corpora, tmp_path):
+    path = corpora / "LibriSpeech/dev-clean/77/1/77-1-0001.flac"
+    write(path, voice(47999, 1), RATE)
+    names = [
+        {entry["talker"] for entry in read_manifest(manifests["speech_valid"]).values()}
+        for manifests in (
+            prepare_librispeech(
+                corpora / "LibriSpeech",
+                corpora / "wham_noise",
+                tmp_path / f"{shortest}",
+                shortest=shortest,
+            )
+            for shortest in (3.0, 2.9)
+        )
+    ]
+    assert names[1] - names[0] == {"77"}
+
+
+def test_only_the_named_splits_are_needed(corpora, tmp_path):
+    (corpora / "LibriSpeech" / "dev-clean").rename(tmp_path / "away")
+    sets = load(corpora, tmp_path / "save", counts={"train": 3})
+    assert list(sets) == ["train"]
+
+
+def test_manifests_that_are_up_to_date_stay(corpora, tmp_path, monkeypatch):
+    before = load(corpora, tmp_path / "save")["train"].plan(1, 0)
+    monkeypatch.delattr(preparation, "inspect_each")
+    assert load(corpora, tmp_path / "save")["train"].plan(1, 0) == before
+
+
+def test_own_recordings_are_mixed_as_well(recordings, tmp_path):
+    sets = dynamic_recordings(recordings, tmp_path / "save", 8000, 0.5, COUNTS, SEEDS)
+    info = sets["test"][(1, 0)].info
+    assert sorted(info["talkers"].split("_")) == ["test0", "test1"]
+
+
+def test_one_error_lists_every_unusable_file(corpora, tmp_path):
+    speech = sorted((corpora / "LibriSpeech" / "test-clean").rglob("*.flac"))
+    noise = sorted((corpora / "wham_noise" / "tt").iterdir())
+    write(speech[0], np.zeros(48000), RATE)
+    write(speech[1], voice(48000, 1), 8000)
+    write(speech[2], np.stack([voice(48000, 1)] * 2, 1), RATE)
+    noise[0].write_text("no audio")
+    reasons = {
+        speech[0]: "silent",
+        speech[1]: "rate 8000 Hz, expected at least 16000 Hz",
+        speech[2]: "2 channels, expected 1",
+        noise[0]: "not a readable audio file",
+    }
+    first, *lines = refused(corpora, tmp_path / "save").splitlines()
+    assert first == "4 unusable files:"
+    for path, reason in reasons.items():
+        assert any(line.startswith(f"  {path}: {reason}") for line in lines)
+
+
+@pytest.mark.parametrize("name", ["LibriSpeech/dev-clean", "wham_noise/cv"])
+def test_a_missing_part_is_named(corpora, tmp_path, name):
+    (corpora / name).rename(tmp_path / "away")
+    assert refused(corpora, tmp_path / "save").startswith(f"{corpora / name}: no such")
+
+
+def test_a_split_of_short_recordings_alone_is_named(corpora, tmp_path):
+    message = refused(corpora, tmp_path / "save", shortest=9.0)
+    assert "no recording for speech_train, speech_valid, speech_test" in message
