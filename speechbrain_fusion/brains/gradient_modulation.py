@@ -1,0 +1,398 @@
+"""Training on several losses that share modules, their gradients modulated.
+
+    class Separation(GradientModulationBrain):          # instead of sb.Brain
+        def compute_objectives(self, predictions, batch, stage):
+            return {"separation": ..., "enhancement": ...}
+
+with, in the YAML:
+
+    modulation:
+        main: separation
+        weights: {enhancement: 0.1}
+        shared: [encoder, enhancer]
+        granularity: tensor
+
+Gradients are summed over all processes and the batches of an accumulation window before
+they are projected; see `modulate_gradients`. The rest of upstream's loop stays.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import speechbrain as sb
+import torch
+import torch._functorch.config
+from speechbrain.utils.logger import get_logger
+from torch import Tensor, distributed
+from torch.nn import Parameter
+from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.optim import Optimizer
+
+from speechbrain_fusion.brains.modulation import (
+    Modulation,
+    ModulationStatistics,
+    modulate_gradients,
+)
+
+logger = get_logger(__name__)
+
+Sums = dict[Parameter, Tensor]
+
+
+class GradientSums:
+    """Gradients per loss and parameter, summed over the batches of one step.
+
+    Arguments
+    ---------
+    shared : mapping of torch.nn.Parameter to any
+        Parameters in which the auxiliary losses' gradients are kept apart; elsewhere
+        they are added to the main loss's.
+
+    Example
+    -------
+    >>> layer = torch.nn.Linear(2, 1, bias=False)
+    >>> sums = GradientSums({layer.weight: "layer"})
+    >>> for batch in range(2):
+    ...     sums.add(sums.main, [layer.weight], [torch.ones(1, 2)])
+    >>> sums.main[layer.weight]
+    tensor([[2., 2.]])
+    """
+
+    def __init__(self, shared: Mapping[Parameter, Any]) -> None:
+        self.shared = shared
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self.loss = torch.zeros(())
+        self.main: Sums = {}
+        self.auxiliaries: dict[str, Sums] = {}
+
+    def add(
+        self, to: Sums, parameters: Sequence[Parameter], gradients: list[Tensor | None]
+    ) -> None:
+        """Move a loss's gradients of one batch into its sums, in float32 at least."""
+        for parameter in reversed(parameters):
+            gradient = gradients.pop()
+            if gradient is not None:
+                sums = to if parameter in self.shared else self.main
+                dtype = torch.promote_types(gradient.dtype, torch.float32)
+                # in new memory: autograd may give one tensor to two parameters
+                sums[parameter] = gradient.to(dtype) + sums.get(parameter, 0.0)
+
+    def reduce(self, parameters: Sequence[Parameter]) -> None:
+        """Average over all processes, in one message; they give the same parameters."""
+        every = [self.main, *(x for _, x in sorted(self.auxiliaries.items()))]
+        shared = [parameter for parameter in parameters if parameter in self.shared]
+        slots = [(self.main, parameter) for parameter in parameters]
+        slots += [(sums, parameter) for sums in every[1:] for parameter in shared]
+        reached = [any(p in sums for sums in every) for p in parameters]
+        flat = self._flatten(slots, reached)
+        distributed.all_reduce(flat)
+        flat /= distributed.get_world_size()
+        sizes = [parameter.numel() for _, parameter in slots]
+        *values, counts, self.loss = flat.split([*sizes, len(reached), 1])
+        # a parameter that no process reaches has no gradient: as in one process
+        anywhere = reached if all(reached) else [x > 0 for x in counts.tolist()]
+        kept = {p for p, yes in zip(parameters, anywhere, strict=True) if yes}
+        for (sums, parameter), value in zip(slots, values, strict=True):
+            if parameter in kept:
+                sums[parameter] = value.view(parameter.shape)
+
+    def _flatten(
+        self, slots: Sequence[tuple[Sums, Parameter]], reached: Sequence[bool]
+    ) -> Tensor:
+        """Join the gradients, zeros where there are none, and the counts and loss."""
+        types = [parameter.dtype for _, parameter in slots]
+        dtype = functools.reduce(torch.promote_types, types, torch.float32)
+        like = slots[0][1].detach().new_zeros(0, dtype=dtype)
+        parts = [sums[p] if p in sums else torch.zeros_like(p) for sums, p in slots]
+        parts += [like.new_tensor(reached), self.loss]
+        return torch.cat([part.detach().to(like).flatten() for part in parts])
+
+
+class GradientModulationBrain(sb.Brain):
+    """A Brain whose auxiliary losses do not work against the main one.
+
+    `compute_objectives` returns a dict of named losses, in every stage, and `hparams`
+    has the key `modulation`, a `Modulation` or a mapping of its arguments. The rest is
+    upstream's Brain, and another one can be combined with it, as in
+    `class Ours(Theirs, GradientModulationBrain)`; where `Theirs` evaluates batches in a
+    way of its own, return the `weighted_sum` of the losses outside of training.
+
+    `gradient_statistics` are those of the last step, on the device.
+
+    What differs from upstream, beside the modulation:
+
+    - Clipping is by the norm of all parameter groups of an optimizer, and a negative
+      `max_grad_norm` disables it.
+    - A step whose gradient, of all processes together, is not finite is left out on all
+      of them; `nonfinite_patience` counts the steps whose loss is not. (With the fp16
+      scaler it is the scaler that decides, also on the gradient of all.)
+    - Checkpoints inside an epoch wait for the optimizers' step: they hold no gradients.
+    - Activation checkpointing needs `use_reentrant=False`.
+
+    Source: see `modulate_gradients`.
+
+    Example
+    -------
+    >>> class Tasks(GradientModulationBrain):
+    ...     def compute_forward(self, batch, stage):
+    ...         return self.modules.model(batch)
+    ...
+    ...     def compute_objectives(self, predictions, batch, stage):
+    ...         main, other = predictions.unbind(-1)
+    ...         return {"main": main.mean(), "other": -0.5 * main.mean() + other.mean()}
+    >>> brain = Tasks(
+    ...     {"model": torch.nn.Linear(3, 2)},
+    ...     lambda parameters: torch.optim.SGD(parameters, lr=0.1),
+    ...     {"modulation": {"main": "main", "shared": ["model"]}},
+    ...     {"device": "cpu", "noprogressbar": True},
+    ... )
+    >>> brain.fit(range(1), [torch.ones(4, 3)])
+    >>> brain.gradient_statistics.groups
+    ('model.weight', 'model.bias')
+    >>> brain.gradient_statistics.conflict_rate
+    tensor([1.])
+    """
+
+    max_grad_norm: float
+    gradient_statistics: ModulationStatistics | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        hparams = getattr(self, "hparams", None)
+        self.modulation = Modulation.of(getattr(hparams, "modulation", None))
+        # parameters outlive their modules' wrappers: module and name of each
+        self._shared = self._find_shared()
+        self._sums = GradientSums(self._shared)
+        self._checked = False
+
+    def _find_shared(self) -> dict[Parameter, tuple[str, str]]:
+        """Return the module, as the YAML names it, and the name of each parameter."""
+        found: dict[Parameter, tuple[str, str]] = {}
+        for module in self.modulation.shared or list(self.modules):
+            try:
+                part = self.modules.get_submodule(module)
+            except AttributeError as error:
+                raise ValueError(
+                    f"modulation.shared: expected modules, of {list(self.modules)} or "
+                    f"parts of them, got {module!r}"
+                ) from error
+            for name, parameter in part.named_parameters(module):
+                found.setdefault(parameter, (module, name))
+        return found
+
+    # -- losses ----------------------------------------------------------------
+
+    def weighted_sum(self, losses: Mapping[str, Tensor]) -> Tensor:
+        """Add the losses up with their weights.
+
+        Arguments
+        ---------
+        losses : mapping of str to torch.Tensor
+            Scalars, what `compute_objectives` returns.
+
+        Returns
+        -------
+        torch.Tensor
+            Scalar.
+
+        Raises
+        ------
+        ValueError
+            If the main loss or one that has a weight is not among them.
+        """
+        return functools.reduce(torch.add, self._weigh(losses).values())
+
+    def _weigh(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the losses times their weights, those of weight 0 left out."""
+        if not isinstance(losses, Mapping):
+            raise ValueError(
+                "compute_objectives: expected a dict of named losses, got "
+                f"{type(losses).__name__}"
+            )
+        main, weights = self.modulation.main, self.modulation.weights
+        for key, name in [("main", main), *(("weights", x) for x in weights)]:
+            if name not in losses:
+                raise ValueError(
+                    f"modulation.{key}: expected names of the losses, "
+                    f"{sorted(losses)}, got {name!r}"
+                )
+        factors = {name: weights.get(name, 1.0) for name in losses}
+        return {name: factors[name] * losses[name] for name in losses if factors[name]}
+
+    @torch.no_grad()
+    def evaluate_batch(self, batch: Any, stage: sb.Stage) -> Tensor:
+        """Return the weighted sum of a batch's losses."""
+        with self.evaluation_ctx:
+            outputs = self.compute_forward(batch, stage=stage)
+            losses = self.compute_objectives(outputs, batch, stage=stage)
+        return self.weighted_sum(losses).detach().cpu()
+
+    # -- gradients -------------------------------------------------------------
+
+    def fit_batch(self, batch: Any) -> Tensor:
+        """Add a batch's gradients to those of the window, and step at its end."""
+        should_step = self.step % self.grad_accumulation_factor == 0
+        self.on_fit_batch_start(batch, should_step)
+        if should_step:
+            self._broadcast_buffers()
+        # DDP would reduce one of the backward passes only, or refuse the second
+        with self.no_sync(True):
+            with self.training_ctx:
+                outputs = self.compute_forward(batch, sb.Stage.TRAIN)
+                losses = self.compute_objectives(outputs, batch, sb.Stage.TRAIN)
+            weighted = self._weigh(losses)
+            self._backward(weighted)
+        loss = functools.reduce(torch.add, weighted.values()).detach()
+        self._sums.loss = self._sums.loss + loss / self.grad_accumulation_factor
+        if should_step:
+            self._write_gradients()
+            self.optimizers_step()
+        self.on_fit_batch_end(batch, outputs, loss, should_step)
+        return loss.cpu()
+
+    def _broadcast_buffers(self) -> None:
+        """Give all processes the first one's buffers: DDP does so unless in no_sync."""
+        for module in self.modules.values():
+            if isinstance(module, DistributedDataParallel) and module.broadcast_buffers:
+                for buffer in module.buffers():
+                    distributed.broadcast(buffer, 0)
+
+    def _backward(self, losses: Mapping[str, Tensor]) -> None:
+        """Add each loss's gradients; an auxiliary one's pass ends where it reaches."""
+        parameters, main = self._parameters(), self.modulation.main
+        # the main loss last: its pass frees what it goes through
+        order = [*(name for name in losses if name != main), main]
+        for name in order[:-1]:
+            # on all processes, even if only some have a gradient
+            self._sums.auxiliaries.setdefault(name, {})
+        order = [name for name in order if losses[name].requires_grad]
+        for name in order:
+            loss = self.scaler.scale(losses[name] / self.grad_accumulation_factor)
+            more = name != order[-1]
+            found: list[Tensor | None] = list(
+                torch.autograd.grad(loss, parameters, None, more, allow_unused=True)
+            )
+            sums = self._sums.main if name == main else self._sums.auxiliaries[name]
+            self._sums.add(sums, parameters, found)
+        if not self._checked and len(order) == len(losses):
+            self._check_shared()
+
+    def _parameters(self) -> list[Parameter]:
+        """Return what is trained: parameters of the modules and of the optimizers."""
+        optimized = [p for x in self._optimizers().values() for p in _parameters_of(x)]
+        every = dict.fromkeys([*self.modules.parameters(), *optimized])
+        return [parameter for parameter in every if parameter.requires_grad]
+
+    def _optimizers(self) -> dict[str, Optimizer]:
+        if self.optimizers_dict is None and self.opt_class is not None:
+            # of an init_optimizers that does not name them
+            return {"optimizer": self.optimizer}
+        return self.optimizers_dict or {}
+
+    def _write_gradients(self) -> None:
+        """Give each parameter its gradient of all losses, batches and processes."""
+        parameters = self._parameters()
+        if self.distributed_launch:
+            self._sums.reduce(parameters)
+        self.check_loss_isfinite(self._sums.loss)
+        gradients = self._sums.main | self._modulate()
+        self._sums.clear()
+        for parameter in parameters:
+            gradient = gradients.pop(parameter, None)
+            parameter.grad = None if gradient is None else gradient.to(parameter.dtype)
+
+    def _modulate(self) -> Sums:
+        """Return the gradients of the shared parameters, and keep their statistics."""
+        shared = [p for p in self._shared if p.requires_grad]
+        auxiliaries = [x for _, x in sorted(self._sums.auxiliaries.items())]
+        column = 0 if self.modulation.granularity == "module" else 1
+        update, statistics = modulate_gradients(
+            [self._sums.main.get(p) for p in shared],
+            [[sums.get(p) for p in shared] for sums in auxiliaries],
+            self.modulation.granularity,
+            self.modulation.symmetric,
+            [self._shared[p][column] for p in shared],
+            # the same on all processes and after a restart
+            torch.Generator().manual_seed(self.optimizer_step),
+        )
+        scale = self.scaler.get_scale()
+        norm, modulated = statistics.norm / scale, statistics.modulated_norm / scale
+        self.gradient_statistics = dataclasses.replace(
+            statistics, norm=norm, modulated_norm=modulated
+        )
+        found = zip(shared, update, strict=True)
+        return {p: gradient for p, gradient in found if gradient is not None}
+
+    def _check_shared(self) -> None:
+        """Refuse a module named as shared that one side has no gradient in."""
+        self._checked = True
+        sides = {"the main loss": set(self._sums.main)}
+        if auxiliaries := self._sums.auxiliaries:
+            side = f"an auxiliary loss ({', '.join(sorted(auxiliaries))})"
+            sides[side] = set[Parameter]().union(*auxiliaries.values())
+        for module in self.modulation.shared or []:
+            own = {p for p, (name, _) in self._shared.items() if name == module}
+            for side, parameters in sides.items():
+                if own.isdisjoint(parameters):
+                    raise ValueError(
+                        f"modulation.shared: {module!r} has no gradient of {side}, "
+                        "expected modules that both train"
+                    )
+
+    # -- steps -----------------------------------------------------------------
+
+    def optimizers_step(self) -> None:
+        """Clip and step; a gradient that is not finite is left out on all processes."""
+        limit = self.max_grad_norm
+        self._clip(limit)
+        # upstream's own clipping: of one group, and by a negative norm too
+        self.max_grad_norm = math.inf
+        try:
+            super().optimizers_step()
+        finally:
+            self.max_grad_norm = limit
+
+    def _clip(self, limit: float) -> None:
+        """Clip each optimizer's gradients, or drop all where one is not finite."""
+        optimizers = self._optimizers()
+        if self.optimizers_dict is not None:
+            optimizers = self.freeze_optimizers(optimizers)
+        every = [_parameters_of(x) for x in optimizers.values()]
+        trained = [[p for p in group if p.grad is not None] for group in every]
+        norms = [get_total_norm([p.grad for p in group]) for group in trained]
+        if not self.scaler.is_enabled() and not all(x.isfinite() for x in norms):
+            logger.warning("The gradient is not finite: this step is left out.")
+            for parameter in (p for group in trained for p in group):
+                parameter.grad = None
+        elif limit >= 0:
+            # in the scaled space: upstream unscales
+            limit *= self.scaler.get_scale()
+            for group, norm in zip(trained, norms, strict=True):
+                clip_grads_with_norm_(group, limit, norm)
+
+    def zero_grad(self, set_to_none: bool = False) -> None:
+        """Forget all gradients, those of an unfinished window too."""
+        super().zero_grad(set_to_none)
+        self._sums.clear()
+
+    def _should_save_intra_epoch_ckpt(self, *args: Any) -> bool:
+        """Wait for the optimizers' step: a checkpoint holds no gradients."""
+        stepped = self.step % self.grad_accumulation_factor == 0
+        return stepped and super()._should_save_intra_epoch_ckpt(*args)
+
+    def _compile(self) -> None:
+        """Compile so that the graph outlives the first of the backward passes."""
+        if self.compile or self.compile_module_keys:
+            torch._functorch.config.donated_buffer = False
+        super()._compile()
+
+
+def _parameters_of(optimizer: Optimizer) -> list[Any]:
+    return [p for group in optimizer.param_groups for p in group["params"]]
