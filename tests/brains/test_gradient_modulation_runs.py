@@ -274,10 +274,17 @@ def test_the_scaler_leaves_out_what_is_not_finite():
 # -- compilation ------------------------------------------------------------------
 
 
-@pytest.mark.slow
-def test_compiled_modules_train_alike(monkeypatch):
-    monkeypatch.setattr(torch._functorch.config, "donated_buffer", True)
+@pytest.fixture
+def _donating():
+    """Let compiled backward passes overwrite their buffers, as they do by default."""
+    # not monkeypatch, which deletes what it set in a module of this kind
+    with torch._functorch.config.patch(donated_buffer=True):
+        yield
 
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_donating")
+def test_compiled_modules_train_alike():
     def modules():
         made = multitask.make_modules()
         mixer = [nn.Linear(6, 6), nn.Tanh(), nn.Linear(6, 5), nn.Tanh()]
