@@ -30,15 +30,8 @@ from speechbrain_fusion.data.clarity_metadata import (
     clarity_folder,
     find_scenes,
 )
-from speechbrain_fusion.data.manifest import (
-    Entry,
-    Manifest,
-    fingerprint,
-    inspect_each,
-    refuse_unusable,
-    up_to_date,
-    write_manifests,
-)
+from speechbrain_fusion.data.manifest import Entry, Manifest, inspect_each
+from speechbrain_fusion.data.preparation import prepare_mixtures
 from speechbrain_fusion.data.rendered import RenderedScenes
 
 logger = get_logger(__name__)
@@ -46,9 +39,6 @@ logger = get_logger(__name__)
 SPLITS = ("train", "valid", "test")
 # In Hz: the rate at which the metadata counts samples.
 PUBLISHED_RATE = 44100
-STAMP = "clarity.json"
-# Of what an entry holds: manifests of another version are built again.
-VERSION = 1
 
 
 def clarity_scenes(
@@ -114,16 +104,7 @@ def clarity_scenes(
     torch.Size([2, 4000])
     """
     manifests = run_on_main(prepare_clarity, [data_folder, save_folder, rate])
-    return {
-        split: RenderedScenes(
-            manifests[split],
-            rate,
-            segment=segment if split == "train" else None,
-            count=count,
-            seed=seeds[split],
-        )
-        for split, count in counts.items()
-    }
+    return RenderedScenes.by_split(manifests, rate, segment, counts, seeds)
 
 
 def prepare_clarity(
@@ -158,21 +139,16 @@ def prepare_clarity(
     """
     root, save_folder = clarity_folder(Path(data_folder)), Path(save_folder)
     splits = split_scenes({part: find_scenes(root, part) for part in PARTS})
-    manifests = {split: save_folder / f"clarity_{split}.json" for split in SPLITS}
     scenes = [entry for split in SPLITS for entry in splits[split].values()]
     paths = [Path(entry[kind]) for entry in scenes for kind in KINDS]
-    options = {"version": VERSION, "rate": rate, "splits": splits}
-    digest = fingerprint(paths, options)
-    if not up_to_date(save_folder / STAMP, digest, manifests.values()):
-        contents = _completed(splits, _inspect(paths, rate, jobs))
-        write_manifests(
-            {manifests[split]: contents[split] for split in SPLITS},
-            save_folder / STAMP,
-            digest,
-        )
-    for split in SPLITS:
-        logger.info(f"{split}: {len(splits[split])} scenes")
-    return manifests
+    return prepare_mixtures(
+        splits,
+        save_folder,
+        paths,
+        lambda: _inspect(paths, rate, jobs),
+        _complete,
+        {"rate": rate},
+    )
 
 
 def split_scenes(parts: Mapping[str, Manifest]) -> dict[str, Manifest]:
@@ -230,27 +206,11 @@ def _inspect(paths: list[Path], rate: int, jobs: int) -> dict[str, Entry | Audio
     return found
 
 
-def _completed(
-    splits: Mapping[str, Manifest], found: Mapping[str, Entry | AudioError]
-) -> dict[str, Manifest]:
-    """Add to all scenes what their files are, or list every file that is unusable."""
-    errors = [each for each in found.values() if isinstance(each, AudioError)]
-    files = {k: v for k, v in found.items() if not isinstance(v, AudioError)}
-    completed: dict[str, Manifest] = {split: {} for split in splits}
-    for split, scenes in splits.items():
-        for name, entry in scenes.items():
-            mixture, target = (files.get(entry[kind]) for kind in KINDS)
-            if mixture and target:
-                try:
-                    completed[split][name] = _complete(entry, mixture, target)
-                except AudioError as error:
-                    errors.append(error)
-    refuse_unusable(errors)
-    return completed
-
-
-def _complete(entry: Entry, mixture: Entry, target: Entry) -> Entry:
+def _complete(name: str, entry: Entry, usable: Mapping[str, Entry]) -> Entry:
     """Join a scene's metadata and its files: where the target speaks, in samples."""
+    mixture, target = (usable.get(entry[kind]) for kind in KINDS)
+    if mixture is None or target is None:
+        return entry  # its files are refused
     size, wanted = (
         f"{file['samples']} samples at {file['rate']} Hz" for file in (target, mixture)
     )

@@ -4,10 +4,7 @@ It is written out in the layout of a folder of own recordings, so that the code 
 prepares such a folder reads it like any other.
 """
 
-import contextlib
-import os
 import shutil
-import tempfile
 import zlib
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +13,7 @@ import numpy as np
 import soundfile
 
 from speechbrain_fusion.data.audio import read
+from speechbrain_fusion.data.folders import write_folder
 from speechbrain_fusion.data.noise import synthetic_noise
 from speechbrain_fusion.data.recordings import SPLITS
 
@@ -121,33 +119,12 @@ def write_demo_corpus(folder: Path) -> Path:
     ...     sorted(path.name for path in (corpus / "noise" / "test").iterdir())[:3]
     ['babble.wav', 'engine.wav', 'modulated.wav']
     """
-    folder = Path(folder)
-    if _is_current(folder):
-        return folder
-    _refuse_foreign(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the folder, so that the renames stay within one file system.
-    with tempfile.TemporaryDirectory(prefix=".demo-", dir=folder.parent) as scratch:
-        corpus = Path(scratch) / "new"
-        _write_speech(corpus / "speech")
-        _write_noise(corpus / "noise")
-        (corpus / MARKER).write_text(VERSION)
-        _put_in_place(corpus, folder, Path(scratch) / "old")
-    return folder
+    return write_folder(folder, MARKER, VERSION, _write_corpus)
 
 
-def _is_current(folder: Path) -> bool:
-    marker = folder / MARKER
-    return marker.is_file() and marker.read_text() == VERSION
-
-
-def _refuse_foreign(folder: Path) -> None:
-    if folder.exists() and not (folder / MARKER).is_file():
-        if folder.is_dir() and not any(folder.iterdir()):
-            return
-        raise FileExistsError(
-            f"{folder}: expected no folder, an empty one or a demo corpus"
-        )
+def _write_corpus(folder: Path) -> None:
+    _write_speech(folder / "speech")
+    _write_noise(folder / "noise")
 
 
 def _utterances(split: str) -> list[Path]:
@@ -181,15 +158,3 @@ def _render(
     return synthetic_noise(
         noise.kind, NOISE_SECONDS * RATE, RATE, generator, speech, **noise.options
     )
-
-
-def _put_in_place(corpus: Path, folder: Path, old: Path) -> None:
-    """Rename the corpus to the folder, unless another process just did."""
-    if (folder / MARKER).is_file() and not _is_current(folder):
-        with contextlib.suppress(FileNotFoundError):
-            os.rename(folder, old)
-    try:
-        os.rename(corpus, folder)
-    except OSError:
-        if not _is_current(folder):
-            raise

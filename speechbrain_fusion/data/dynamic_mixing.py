@@ -20,9 +20,10 @@ from torch.utils.data import Dataset
 from speechbrain_fusion.data.audio import AudioError, read, resample
 from speechbrain_fusion.data.batch import Example
 from speechbrain_fusion.data.librimix_layout import MODES
+from speechbrain_fusion.data.listed import in_turn
 from speechbrain_fusion.data.loudness import PEAK, to_loudness
 from speechbrain_fusion.data.manifest import Entry, read_manifest
-from speechbrain_fusion.data.mixtures import in_turn, mixture_example, mixture_info
+from speechbrain_fusion.data.mixtures import mixture_example, mixture_info
 from speechbrain_fusion.data.source import PAUSE, TRIES, Source, read_stretch
 
 

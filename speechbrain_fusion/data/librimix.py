@@ -118,16 +118,7 @@ def librimix_mixtures(
     parts = {split: part_of(split, train_set) for split in counts}
     arguments = [folder, save_folder, rate, talkers, mode, parts]
     manifests = run_on_main(prepare_librimix, arguments)
-    return {
-        split: LibriMixtures(
-            manifests[split],
-            rate,
-            segment=segment if split == "train" else None,
-            count=count,
-            seed=seeds[split],
-        )
-        for split, count in counts.items()
-    }
+    return LibriMixtures.by_split(manifests, rate, segment, counts, seeds)
 
 
 def prepare_librimix(

@@ -80,16 +80,7 @@ def rendered_librimix(
     parts = {split: part_of(split, train_set) for split in counts}
     folders = [librispeech, wham, metadata, save_folder]
     manifests = run_on_main(prepare_rendering, [*folders, rate, talkers, mode, parts])
-    return {
-        split: RenderedMixtures(
-            manifests[split],
-            rate,
-            segment=segment if split == "train" else None,
-            count=count,
-            seed=seeds[split],
-        )
-        for split, count in counts.items()
-    }
+    return RenderedMixtures.by_split(manifests, rate, segment, counts, seeds)
 
 
 def prepare_rendering(

@@ -1,49 +1,28 @@
 """Mixtures of talkers as training and evaluation take them, wherever they come from."""
 
-from pathlib import Path
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 
 from speechbrain_fusion.data.batch import Example
-from speechbrain_fusion.data.manifest import Entry, read_manifest
+from speechbrain_fusion.data.listed import ListedItems
+from speechbrain_fusion.data.manifest import Entry
 from speechbrain_fusion.data.source import PAUSE, TRIES
 
 EPS = 1e-10
 
 
-class Mixtures(Dataset):
-    """Listed mixtures, whole or in segments; items are (epoch, index).
+class Mixtures(ListedItems):
+    """Listed mixtures, whole or in segments (see `ListedItems`).
 
-    Training takes segments: the mixtures in an order that follows from the seed and the
-    epoch, each once before any comes again, all signals of one cut at the same place,
-    which is drawn again where a talker pauses. A mixture shorter than a segment is
-    taken whole. Without a segment mixtures are whole and the same in every epoch; where
-    fewer are wanted than there are, evenly spaced ones.
+    All signals of a mixture are cut at the same place, which is drawn again where a
+    talker pauses. A mixture shorter than a segment is taken whole. Of an entry in the
+    manifest are used: samples at the wanted rate, talkers (a list of names) and, where
+    known, snr in dB. A subclass says in `load` where the signals come from.
 
-    Arguments
-    ---------
-    manifest : Path or str
-        The mixtures: samples at the wanted rate, talkers (a list of names) and, where
-        known, snr in dB.
-    rate : int
-        Sample rate in Hz.
-    segment : float, optional
-        Seconds; by default whole mixtures.
-    count : int, optional
-        Mixtures of an epoch, by default all.
-    seed : int
-        With epoch and index it determines a segment.
-
-    Raises
-    ------
-    AudioError
-        If the manifest cannot be read.
-    ValueError
-        For a segment or a count that is not positive, or more whole mixtures than
-        there are.
+    Takes the arguments of `ListedItems`.
 
     Example
     -------
@@ -57,40 +36,18 @@ class Mixtures(Dataset):
     torch.Size([2, 9])
     """
 
-    def __init__(
-        self,
-        manifest: Path | str,
-        rate: int,
-        segment: float | None = None,
-        count: int | None = None,
-        seed: int = 0,
-    ) -> None:
-        entries = list(read_manifest(manifest).items())
-        if segment is not None and not segment * rate >= 1:
-            raise ValueError(f"segment: expected a sample at least, got {segment} s")
-        size = len(entries) if count is None else count
-        if size < 1 or (segment is None and size > len(entries)):
-            most = "any number" if segment else f"1 to {len(entries)}"
-            raise ValueError(f"{manifest}: expected {most} of mixtures, got {count}")
-        if segment is None:
-            entries = [entries[place * len(entries) // size] for place in range(size)]
-        self.entries, self.size, self.rate = entries, size, rate
-        self.segment, self.seed = segment, seed
-
-    def __len__(self) -> int:
-        return self.size
-
     def __getitem__(self, key: tuple[int, int]) -> Example:
         """Load mixture `index` of an epoch, given as (epoch, index)."""
-        name, entry = self._pick(*key)
+        name, entry = self.pick(*key)
         signals = self._draw(entry, np.random.default_rng([self.seed, *key]))
         info = mixture_info(name, entry["talkers"], signals, entry.get("snr"))
         return mixture_example(name, signals, info)
 
     def seconds(self, key: tuple[int, int]) -> float:
         """Tell how long item (epoch, index) is without loading it."""
-        return self._samples(self._pick(*key)[1]) / self.rate
+        return self._samples(self.pick(*key)[1]) / self.rate
 
+    @abstractmethod
     def load(self, entry: Entry, start: int, samples: int) -> np.ndarray:
         """Load a part of a mixture.
 
@@ -108,19 +65,12 @@ class Mixtures(Dataset):
         np.ndarray
             Mixture, clean mixture and each talker, float32 [2 + talkers, samples].
         """
-        raise NotImplementedError
 
     def _samples(self, entry: Entry) -> int:
         """Count the samples that an item takes of a mixture."""
         if self.segment is None:
             return entry["samples"]
         return min(entry["samples"], round(self.segment * self.rate))
-
-    def _pick(self, epoch: int, index: int) -> tuple[str, Entry]:
-        """Choose a mixture; in training all of them before one comes again."""
-        if self.segment is None:
-            return self.entries[index]
-        return self.entries[in_turn(len(self.entries), index, (self.seed, epoch))]
 
     def _draw(self, entry: Entry, rng: np.random.Generator) -> np.ndarray:
         """Load the mixture where, if anywhere, all talkers are heard."""
@@ -133,32 +83,6 @@ class Mixtures(Dataset):
             if np.square(signals[2:]).mean(-1).min() > PAUSE:
                 break
         return signals
-
-
-def in_turn(size: int, index: int, key: tuple[int, ...]) -> int:
-    """Choose one of `size` things such that each comes once before any comes again.
-
-    Arguments
-    ---------
-    size : int
-        How many there are.
-    index : int
-        The place in the sequence of choices.
-    key : tuple of int
-        The seed of the orders, of which every round has its own.
-
-    Returns
-    -------
-    int
-        0 to size - 1.
-
-    Example
-    -------
-    >>> sorted(in_turn(3, index, (7,)) for index in range(3, 6))
-    [0, 1, 2]
-    """
-    turn, place = divmod(index, size)
-    return int(np.random.default_rng([*key, turn]).permutation(size)[place])
 
 
 def mixture_example(name: str, signals: np.ndarray, info: dict[str, Any]) -> Example:

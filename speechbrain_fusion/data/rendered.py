@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 
 from speechbrain_fusion.data.audio import AudioError, read, resample
 from speechbrain_fusion.data.batch import Example
-from speechbrain_fusion.data.manifest import Entry, read_manifest
+from speechbrain_fusion.data.listed import ListedItems
+from speechbrain_fusion.data.manifest import Entry
 from speechbrain_fusion.data.source import PAUSE, TRIES
 
 # In samples of the lower rate: the resampler reaches 34 (32 zeros / 0.95) to each side.
@@ -17,43 +17,20 @@ MARGIN = 40
 INFO = ("noise", "interferer", "snr", "talker")
 
 
-class RenderedScenes(Dataset):
-    """Segments of rendered scenes, or the whole scenes; items are (epoch, index).
+class RenderedScenes(ListedItems):
+    """Segments of rendered scenes, or the whole scenes (see `ListedItems`).
 
-    Training takes segments, new ones in every epoch: the scenes in an order that
-    follows from the seed and the epoch, each once before any comes again, and in each
-    a place where the target speaks. A segment lies in the stretch where it speaks or,
-    where that is shorter, holds all of it and what is heard around it; one that falls
-    into a pause is drawn again. A scene shorter than a segment is taken whole.
+    A segment lies in the stretch where the target speaks or, where that is shorter,
+    holds all of it and what is heard around it; one that falls into a pause is drawn
+    again. A scene shorter than a segment is taken whole. Mixture and target, left and
+    right are filtered alike when the rate changes, and their level stays as it is in
+    the files.
 
-    Validation and test take whole scenes, the same in every epoch; where fewer are
-    wanted than there are, evenly spaced ones.
+    Of an entry in the manifest are used: file and target (paths of the two files), rate
+    in Hz (the wanted one or more), samples, first and last (samples between which the
+    target speaks) and, where known, noise, interferer, snr and talker.
 
-    Mixture and target, left and right are filtered alike when the rate changes, and
-    their level stays as it is in the files.
-
-    Arguments
-    ---------
-    manifest : Path or str
-        The scenes: file and target (paths of the two files), rate in Hz, samples,
-        first and last (samples between which the target speaks) and, where known,
-        noise, interferer, snr and talker.
-    rate : int
-        The wanted sample rate in Hz, not above that of the files.
-    segment : float, optional
-        Seconds; by default whole scenes.
-    count : int, optional
-        Scenes of an epoch, by default all.
-    seed : int
-        With epoch and index it determines a segment.
-
-    Raises
-    ------
-    AudioError
-        If the manifest cannot be read.
-    ValueError
-        For a segment or a count that is not positive, or more whole scenes than
-        there are.
+    Takes the arguments of `ListedItems`.
 
     Example
     -------
@@ -70,39 +47,14 @@ class RenderedScenes(Dataset):
     torch.Size([2, 8000])
     """
 
-    def __init__(
-        self,
-        manifest: Path | str,
-        rate: int,
-        segment: float | None = None,
-        count: int | None = None,
-        seed: int = 0,
-    ) -> None:
-        scenes = list(read_manifest(manifest).items())
-        if segment is not None and not segment * rate >= 1:
-            raise ValueError(f"segment: expected a sample at least, got {segment} s")
-        size = len(scenes) if count is None else count
-        if size < 1 or (segment is None and size > len(scenes)):
-            most = "any number" if segment else f"1 to {len(scenes)}"
-            raise ValueError(f"{manifest}: expected {most} of scenes, got {count}")
-        if segment is None:
-            scenes = [scenes[index * len(scenes) // size] for index in range(size)]
-        self.scenes, self.size, self.rate = scenes, size, rate
-        self.segment, self.seed = segment, seed
-
-    def __len__(self) -> int:
-        return self.size
-
     def __getitem__(self, key: tuple[int, int]) -> Example:
         """Read scene `index` of an epoch, given as (epoch, index)."""
-        epoch, index = key
+        name, entry = self.pick(*key)
         if self.segment is None:
-            name, entry = self.scenes[index]
             start, samples = 0, self._count(entry["samples"], entry)
             target = self._read(entry, "target", start, samples)
         else:
-            name, entry = self._pick(epoch, index)
-            rng = np.random.default_rng([self.seed, epoch, index])
+            rng = np.random.default_rng([self.seed, *key])
             start, target = self._draw(entry, rng)
         mixture = self._read(entry, "file", start, target.shape[-1])
         known = {key: entry[key] for key in INFO if entry.get(key) is not None}
@@ -114,12 +66,6 @@ class RenderedScenes(Dataset):
             },
             info={"scene": name, **known},
         )
-
-    def _pick(self, epoch: int, index: int) -> tuple[str, Entry]:
-        """Choose a scene of a training epoch: all of them before one comes again."""
-        turn, place = divmod(index, len(self.scenes))
-        rng = np.random.default_rng([self.seed, epoch, turn])
-        return self.scenes[rng.permutation(len(self.scenes))[place]]
 
     def _draw(self, entry: Entry, rng: np.random.Generator) -> tuple[int, np.ndarray]:
         """Draw a place where the target speaks, and read the target there."""

@@ -171,8 +171,12 @@ class BinauralTasNet(nn.Module):
         valid = self._valid_frames(latent, lengths, noisy.shape[-1])
         # causal layers do not hear the padding, which follows
         inside = None if self.causal else valid
-        hidden = self.tcn(self.sharing["front"](latent), inside)
-        mask = self.mask_activation(self.mask(self.sharing["back"](hidden)))
+        # no name for what lies between: at ten minutes it would be held for gigabytes
+        mask = self.mask_activation(
+            self.mask(
+                self.sharing["back"](self.tcn(self.sharing["front"](latent), inside))
+            )
+        )
         mask = mask if valid is None else mask * valid
         return self.output(self.filterbank.synthesize(mask, own, noisy.shape[-1]))
 

@@ -198,7 +198,7 @@ def test_manifests_follow_what_they_were_built_from(tree, save, change):
         write_metadata(tree, "dev", [*entries, entries[0] | {"scene": "S00007"}])
         assert list(prepare(tree, save)["test"]) == ["S00005", "S00006", "S00007"]
     else:
-        name = {"manifest": "clarity_valid.json", "stamp": "clarity.json"}[change]
+        name = {"manifest": "mixtures_valid.json", "stamp": "mixtures.json"}[change]
         (save / name).unlink()
         assert prepare(tree, save) == before
 

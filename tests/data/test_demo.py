@@ -266,12 +266,12 @@ def test_of_two_processes_the_first_one_wins(brief, tmp_path, monkeypatch):
 
     def overtaken(source, target):
         with monkeypatch.context() as patch:
-            patch.setattr(demo.os, "rename", rename)
+            patch.setattr(os, "rename", rename)
             demo.write_demo_corpus(folder)
         (folder / "first").touch()
         rename(source, target)
 
-    monkeypatch.setattr(demo.os, "rename", overtaken)
+    monkeypatch.setattr(os, "rename", overtaken)
     assert demo.write_demo_corpus(folder) == folder
     assert (folder / "first").is_file()
     assert list(tmp_path.iterdir()) == [folder]

@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 from speechbrain_fusion.brains.launch import resolve_include
+from tests.data.clarity_tree import write_tree
 
 ROOT = Path(__file__).parents[2]
 TRAIN = ROOT / "recipes" / "binaural" / "train.py"
@@ -69,7 +70,8 @@ def check_results(out, rate):
     with open(out / "test_items.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 3
-    assert {"si_sdr_enhanced_left", "pesq_unprocessed_right"} <= rows[0].keys()
+    expected = {"si_sdr_enhanced_left", "pesq_unprocessed_right", "mbstoi_enhanced"}
+    assert expected <= rows[0].keys()
     summary = json.loads((out / "test_summary.json").read_text())
     assert summary["metrics"]["si_sdr"]["channels"]["mean"]["scored"] == 3
     assert len(json.loads((out / "history.json").read_text())) == 1
@@ -96,6 +98,21 @@ def test_the_command_runs_from_another_folder(name, rate, tmp_path, recordings):
 def test_the_other_yamls_run(name, run_here, recordings):
     run_here(make_arguments(name, recordings))
     check_results(Path("out"), 8000)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rate", [8000, 16000])
+def test_the_clarity_challenge_trains(rate, run_here, tmp_path):
+    tree = write_tree(
+        tmp_path / "clarity_data", {"train": range(3), "dev": range(5, 7)}
+    )
+    run_here(make_arguments("clarity", tree, sample_rate=rate))
+    check_results(Path("out"), rate)
+
+
+def test_the_clarity_challenge_needs_its_folder(run_here):
+    with pytest.raises(ValueError, match=r"data_folder.*PLACEHOLDER"):
+        run_here(make_arguments("clarity", None))
 
 
 @pytest.mark.slow

@@ -1,0 +1,136 @@
+"""Items that a manifest lists, taken whole or in segments."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from speechbrain_fusion.data.batch import Example
+from speechbrain_fusion.data.manifest import Entry, read_manifest
+
+Items = TypeVar("Items", bound="ListedItems")
+
+
+class ListedItems(Dataset, ABC):
+    """Listed items; training takes segments of them, evaluation all of each.
+
+    With a segment the items come in an order that follows from the seed and the epoch,
+    each once before any comes again. Without one they are whole and the same in every
+    epoch; where fewer are wanted than there are, evenly spaced ones. A subclass says in
+    `__getitem__` what item (epoch, index) is.
+
+    Arguments
+    ---------
+    manifest : Path or str
+        The items.
+    rate : int
+        The wanted sample rate in Hz.
+    segment : float, optional
+        Seconds; by default whole items.
+    count : int, optional
+        Items of an epoch, by default all.
+    seed : int
+        With epoch and index it determines a segment.
+
+    Raises
+    ------
+    AudioError
+        If the manifest cannot be read.
+    ValueError
+        For a segment or a count that is not positive, or more whole items than there
+        are.
+
+    Example
+    -------
+    >>> from speechbrain_fusion.data.manifest import write_manifest
+    >>> path = getfixture("tmp_path") / "items.json"
+    >>> write_manifest(path, {"a": {}, "b": {}})
+    >>> class Names(ListedItems):
+    ...     def __getitem__(self, key):
+    ...         return self.pick(*key)[0]
+    >>> Names(path, 8000)[(1, 1)], len(Names(path, 8000, segment=1.0, count=5))
+    ('b', 5)
+    """
+
+    def __init__(
+        self,
+        manifest: Path | str,
+        rate: int,
+        segment: float | None = None,
+        count: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        entries = list(read_manifest(manifest).items())
+        if segment is not None and not segment * rate >= 1:
+            raise ValueError(f"segment: expected a sample at least, got {segment} s")
+        size = len(entries) if count is None else count
+        if size < 1 or (segment is None and size > len(entries)):
+            most = "any number" if segment else f"1 to {len(entries)}"
+            raise ValueError(f"{manifest}: expected {most} of items, got {count}")
+        if segment is None:
+            entries = [entries[place * len(entries) // size] for place in range(size)]
+        self.entries, self.size, self.rate = entries, size, rate
+        self.segment, self.seed = segment, seed
+
+    @classmethod
+    def by_split(
+        cls: type[Items],
+        manifests: Mapping[str, Path],
+        rate: int,
+        segment: float | None,
+        counts: Mapping[str, int | None],
+        seeds: Mapping[str, int],
+    ) -> dict[str, Items]:
+        """Make the items of every split in `counts`, in segments for "train" alone."""
+        return {
+            split: cls(
+                manifests[split],
+                rate,
+                segment=segment if split == "train" else None,
+                count=count,
+                seed=seeds[split],
+            )
+            for split, count in counts.items()
+        }
+
+    def __len__(self) -> int:
+        return self.size
+
+    @abstractmethod
+    def __getitem__(self, key: tuple[int, int]) -> Example:
+        """Make item `index` of an epoch, given as (epoch, index)."""
+
+    def pick(self, epoch: int, index: int) -> tuple[str, Entry]:
+        """Choose an item's name and entry; each comes once before any comes again."""
+        if self.segment is None:
+            return self.entries[index]
+        return self.entries[in_turn(len(self.entries), index, (self.seed, epoch))]
+
+
+def in_turn(size: int, index: int, key: tuple[int, ...]) -> int:
+    """Choose one of `size` things such that each comes once before any comes again.
+
+    Arguments
+    ---------
+    size : int
+        How many there are.
+    index : int
+        The place in the sequence of choices.
+    key : tuple of int
+        The seed of the orders, of which every round has its own.
+
+    Returns
+    -------
+    int
+        0 to size - 1.
+
+    Example
+    -------
+    >>> sorted(in_turn(3, index, (7,)) for index in range(3, 6))
+    [0, 1, 2]
+    """
+    turn, place = divmod(index, size)
+    return int(np.random.default_rng([*key, turn]).permutation(size)[place])
