@@ -6,7 +6,7 @@
 
 with, in the YAML:
 
-    modulation:
+    gradient_modulation:
         main: separation
         weights: {enhancement: 0.1}
         shared: [encoder, enhancer]
@@ -119,8 +119,8 @@ class GradientModulationBrain(sb.Brain):
     """A Brain whose auxiliary losses do not work against the main one.
 
     `compute_objectives` returns a dict of named losses, in every stage, and `hparams`
-    has the key `modulation`, a `Modulation` or a mapping of its arguments. The rest is
-    upstream's Brain, and another one can be combined with it, as in
+    has the key `gradient_modulation`, a `Modulation` or a mapping of its arguments. The
+    rest is upstream's Brain, and another one can be combined with it, as in
     `class Ours(Theirs, GradientModulationBrain)`; where `Theirs` evaluates batches in a
     way of its own, return the `weighted_sum` of the losses outside of training.
 
@@ -150,7 +150,7 @@ class GradientModulationBrain(sb.Brain):
     >>> brain = Tasks(
     ...     {"model": torch.nn.Linear(3, 2)},
     ...     lambda parameters: torch.optim.SGD(parameters, lr=0.1),
-    ...     {"modulation": {"main": "main", "shared": ["model"]}},
+    ...     {"gradient_modulation": {"main": "main", "shared": ["model"]}},
     ...     {"device": "cpu", "noprogressbar": True},
     ... )
     >>> brain.fit(range(1), [torch.ones(4, 3)])
@@ -166,7 +166,7 @@ class GradientModulationBrain(sb.Brain):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         hparams = getattr(self, "hparams", None)
-        self.modulation = Modulation.of(getattr(hparams, "modulation", None))
+        self.modulation = Modulation.of(getattr(hparams, "gradient_modulation", None))
         # parameters outlive their modules' wrappers: module and name of each
         self._shared = self._find_shared()
         self._sums = GradientSums(self._shared)
@@ -180,8 +180,8 @@ class GradientModulationBrain(sb.Brain):
                 part = self.modules.get_submodule(module)
             except AttributeError as error:
                 raise ValueError(
-                    f"modulation.shared: expected modules, of {list(self.modules)} or "
-                    f"parts of them, got {module!r}"
+                    "gradient_modulation.shared: expected modules, of "
+                    f"{list(self.modules)} or parts of them, got {module!r}"
                 ) from error
             for name, parameter in part.named_parameters(module):
                 found.setdefault(parameter, (module, name))
@@ -220,7 +220,7 @@ class GradientModulationBrain(sb.Brain):
         for key, name in [("main", main), *(("weights", x) for x in weights)]:
             if name not in losses:
                 raise ValueError(
-                    f"modulation.{key}: expected names of the losses, "
+                    f"gradient_modulation.{key}: expected names of the losses, "
                     f"{sorted(losses)}, got {name!r}"
                 )
         factors = {name: weights.get(name, 1.0) for name in losses}
@@ -342,8 +342,8 @@ class GradientModulationBrain(sb.Brain):
             for side, parameters in sides.items():
                 if own.isdisjoint(parameters):
                     raise ValueError(
-                        f"modulation.shared: {module!r} has no gradient of {side}, "
-                        "expected modules that both train"
+                        f"gradient_modulation.shared: {module!r} has no gradient "
+                        f"of {side}, expected modules that both train"
                     )
 
     # -- steps -----------------------------------------------------------------

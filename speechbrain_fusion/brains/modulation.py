@@ -71,23 +71,24 @@ class Modulation:
     def __post_init__(self) -> None:
         if not isinstance(self.main, str) or not self.main:
             raise ValueError(
-                "modulation.main: expected the name of the main loss, "
+                "gradient_modulation.main: expected the name of the main loss, "
                 f"got {self.main!r}"
             )
         if self.granularity not in GRANULARITIES:
             raise ValueError(
-                f"modulation.granularity: expected one of {GRANULARITIES}, "
+                f"gradient_modulation.granularity: expected one of {GRANULARITIES}, "
                 f"got {self.granularity!r}"
             )
         for name, weight in self.weights.items():
             if not 0 <= weight < math.inf or (name == self.main and weight == 0):
                 raise ValueError(
-                    "modulation.weights: expected a finite factor of at least 0, "
-                    f"above 0 for the main loss, got {name}: {weight}"
+                    "gradient_modulation.weights: expected a finite factor of at "
+                    f"least 0, above 0 for the main loss, got {name}: {weight}"
                 )
         if isinstance(self.shared, str) or self.shared == []:
             raise ValueError(
-                f"modulation.shared: expected a list of modules, got {self.shared!r}"
+                "gradient_modulation.shared: expected a list of modules, "
+                f"got {self.shared!r}"
             )
 
     @classmethod
@@ -104,7 +105,9 @@ class Modulation:
         known = [key.name for key in fields(cls)]
         unknown = sorted(set(settings or {}) - set(known))
         if unknown:
-            raise ValueError(f"modulation: expected keys {known}, got {unknown}")
+            raise ValueError(
+                f"gradient_modulation: expected keys {known}, got {unknown}"
+            )
         return cls(**(settings or {}))
 
 

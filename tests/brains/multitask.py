@@ -81,7 +81,7 @@ def make_brain(
     """Make a Brain, with checkpoints if there is a folder for them."""
     modules = modules or make_modules(dtype)
     hparams = {
-        "modulation": {**MODULATION, **(modulation or {})},
+        "gradient_modulation": {**MODULATION, **(modulation or {})},
         "counter": EpochCounter(epochs),
     }
     parts = {**modules, "counter": hparams["counter"]}

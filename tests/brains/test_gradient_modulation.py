@@ -301,7 +301,7 @@ def test_the_enhancement_brain_can_be_combined(tmp_path):
     brain = Enhancement(
         {"enhancer": base.modules.enhancer},
         base.opt_class,
-        {**hparams, "modulation": modulation},
+        {**hparams, "gradient_modulation": modulation},
         {"device": "cpu", "noprogressbar": True, "grad_accumulation_factor": 2},
         Checkpointer(tmp_path / "combined", parts),
     )
@@ -319,17 +319,41 @@ def test_the_enhancement_brain_can_be_combined(tmp_path):
 @pytest.mark.parametrize(
     ("modulation", "message"),
     [
-        ({"main": None}, "modulation.main: expected the name of the main loss"),
-        ({"main": ""}, "modulation.main: expected the name of the main loss"),
-        ({"granularity": "row"}, "modulation.granularity: expected one of .*'row'"),
-        ({"weights": {"music": -1.0}}, "modulation.weights: .* got music: -1.0"),
-        ({"weights": {"music": math.nan}}, "modulation.weights: .* got music: nan"),
-        ({"weights": {"speech": 0.0}}, "modulation.weights: .* got speech: 0.0"),
-        ({"shared": []}, "modulation.shared: expected a list of modules"),
-        ({"shared": "encoder"}, "modulation.shared: expected a list of modules"),
-        ({"shared": ["coder"]}, "modulation.shared: .*'encoder'.* got 'coder'"),
-        ({"shared": ["encoder.9"]}, "modulation.shared: .* got 'encoder.9'"),
-        ({"share": ["encoder"]}, r"modulation: expected keys .* got \['share'\]"),
+        (
+            {"main": None},
+            "gradient_modulation.main: expected the name of the main loss",
+        ),
+        ({"main": ""}, "gradient_modulation.main: expected the name of the main loss"),
+        (
+            {"granularity": "row"},
+            "gradient_modulation.granularity: expected one of .*'row'",
+        ),
+        (
+            {"weights": {"music": -1.0}},
+            "gradient_modulation.weights: .* got music: -1.0",
+        ),
+        (
+            {"weights": {"music": math.nan}},
+            "gradient_modulation.weights: .* got music: nan",
+        ),
+        (
+            {"weights": {"speech": 0.0}},
+            "gradient_modulation.weights: .* got speech: 0.0",
+        ),
+        ({"shared": []}, "gradient_modulation.shared: expected a list of modules"),
+        (
+            {"shared": "encoder"},
+            "gradient_modulation.shared: expected a list of modules",
+        ),
+        (
+            {"shared": ["coder"]},
+            "gradient_modulation.shared: .*'encoder'.* got 'coder'",
+        ),
+        ({"shared": ["encoder.9"]}, "gradient_modulation.shared: .* got 'encoder.9'"),
+        (
+            {"share": ["encoder"]},
+            r"gradient_modulation: expected keys .* got \['share'\]",
+        ),
     ],
 )
 def test_settings_that_cannot_be(modulation, message):
@@ -345,8 +369,11 @@ def test_no_settings():
 @pytest.mark.parametrize(
     ("modulation", "message"),
     [
-        ({"main": "voice"}, "modulation.main: .*'music', 'speech'.* got 'voice'"),
-        ({"weights": {"noise": 1.0}}, "modulation.weights: .* got 'noise'"),
+        (
+            {"main": "voice"},
+            "gradient_modulation.main: .*'music', 'speech'.* got 'voice'",
+        ),
+        ({"weights": {"noise": 1.0}}, "gradient_modulation.weights: .* got 'noise'"),
         ({"shared": ["music"]}, "'music' has no gradient of the main loss"),
         (
             {"shared": ["encoder", "speech"]},
