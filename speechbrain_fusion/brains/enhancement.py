@@ -18,12 +18,15 @@ from torch import Tensor
 
 from speechbrain_fusion.brains.state import History, RandomStates, gather, mean
 from speechbrain_fusion.data.batch import Batch
+from speechbrain_fusion.data.batching import DynamicBatches
 from speechbrain_fusion.data.sampler import EpochSampler
 from speechbrain_fusion.metrics.info import metric_info
 from speechbrain_fusion.metrics.table import MetricTable, evaluate
 from speechbrain_fusion.report.run import write_report
 
 logger = get_logger(__name__)
+
+LIMITS = ("max_batch_seconds", "max_batch_size")
 
 
 class EnhancementBrain(sb.Brain):
@@ -94,19 +97,28 @@ class EnhancementBrain(sb.Brain):
     ) -> Any:
         """Make a loader whose order follows from the seed on any number of processes.
 
-        Takes upstream's arguments; `batch_size` is that of one process.
+        Takes upstream's arguments; `batch_size` is that of one process. For training
+        `max_batch_seconds` asks for `DynamicBatches` instead, of `max_batch_size` items
+        at most.
         """
-        train = stage == sb.Stage.TRAIN
-        size = loader_kwargs.setdefault("batch_size", 1)
-        sampler = EpochSampler(len(dataset), size, self.hparams.seed, train)
-        if train:
-            self.train_sampler = sampler
+        limits = {k: loader_kwargs.pop(k, None) for k in LIMITS}
         loader_kwargs.setdefault("collate_fn", Batch.collate)
         # the loader must not draw from the states that a checkpoint restores
         loader_kwargs.setdefault("generator", torch.Generator())
-        return super().make_dataloader(
-            dataset, stage, ckpt_prefix, sampler=sampler, **loader_kwargs
-        )
+        train, seed = stage == sb.Stage.TRAIN, self.hparams.seed
+        if train and limits["max_batch_seconds"]:
+            loader_kwargs.pop("batch_size", None)
+            sampler: Any = DynamicBatches(
+                dataset.seconds, len(dataset), seed=seed, **limits
+            )
+            loader_kwargs["batch_sampler"] = sampler
+        else:
+            size = loader_kwargs.setdefault("batch_size", 1)
+            sampler = EpochSampler(len(dataset), size, seed, train)
+            loader_kwargs["sampler"] = sampler
+        if train:
+            self.train_sampler = sampler
+        return super().make_dataloader(dataset, stage, ckpt_prefix, **loader_kwargs)
 
     def _train_loader_specifics(self, dataset: Any, loader_kwargs: dict) -> dict:
         """Keep the sampler: upstream would shuffle with a constant seed."""
@@ -120,51 +132,75 @@ class EnhancementBrain(sb.Brain):
         """Enhance and score one batch."""
         batch = batch.to(self.device)
         with torch.no_grad(), self.evaluation_ctx:
-            estimate = self.compute_forward(batch, stage)
-            loss = self.compute_objectives(estimate, batch, stage)
-        # lower precisions back to the signals'
-        self.score(batch, estimate.to(batch["target"].dtype), stage)
+            predictions = self.compute_forward(batch, stage)
+            loss = self.compute_objectives(predictions, batch, stage)
+        self.score(batch, predictions, stage)
         return loss.detach().cpu()
 
     # -- the task --------------------------------------------------------------
 
-    def compute_forward(self, batch: Batch, stage: sb.Stage) -> Tensor:
+    def compute_forward(self, batch: Batch, stage: sb.Stage) -> Any:
         """Enhance the mixtures, [batch, channels, time]."""
         return self.modules.enhancer(batch["mixture"], batch.lengths)
 
     def compute_objectives(
-        self, predictions: Tensor, batch: Batch, stage: sb.Stage
-    ) -> Tensor:
-        """Return the weighted sum of the YAML's losses, those of weight 0 left out."""
-        weights = self.hparams.loss_weights
-        terms = {
-            name: loss(batch["target"], predictions, lengths=batch.lengths)
-            for name, loss in self.hparams.losses.items()
-            if weights[name] != 0
-        }
+        self, predictions: Any, batch: Batch, stage: sb.Stage
+    ) -> Any:
+        """Return what training descends on: the weighted sum of the losses."""
+        terms = self.compute_terms(predictions, batch)
         if stage == sb.Stage.TRAIN and len(terms) > 1:
             for name, term in terms.items():
                 # as upstream's average, without the batches that are not finite
                 value = float(term.detach().nan_to_num(0.0, 0.0, 0.0))
                 self.history.terms[name] = self.history.terms.get(name, 0.0) + value
+        return self.combine(terms, stage)
+
+    def compute_terms(self, predictions: Any, batch: Batch) -> dict[str, Tensor]:
+        """Return the YAML's losses by name, those of weight 0 left out."""
+        return {
+            name: loss(batch["target"], predictions, lengths=batch.lengths)
+            for name, loss in self.hparams.losses.items()
+            if self.hparams.loss_weights[name] != 0
+        }
+
+    def combine(self, terms: dict[str, Tensor], stage: sb.Stage) -> Any:
+        """Add the losses up with their weights."""
+        weights = self.hparams.loss_weights
         return torch.stack([weights[name] * terms[name] for name in terms]).sum()
 
-    def score(self, batch: Batch, estimate: Tensor, stage: sb.Stage) -> None:
+    def score(self, batch: Batch, predictions: Any, stage: sb.Stage) -> None:
         """Add a batch's metrics to the table, and keep examples of a test."""
         test = stage == sb.Stage.TEST
         metrics = self.hparams.metrics if test else self.hparams.valid_metrics
-        systems = {"unprocessed": batch["mixture"], "enhanced": estimate}
+        systems = self.signals_to_score(batch, predictions)
         for system, signal in systems.items():
             results = evaluate(metrics, batch["target"], signal, batch.lengths)
             self.table.add(system, batch.ids, batch.info, results)
         if test:
-            self._keep_examples(batch, estimate)
+            self._keep_examples(batch, systems["enhanced"])
 
-    def _keep_examples(self, batch: Batch, estimate: Tensor) -> None:
+    def signals_to_score(self, batch: Batch, predictions: Any) -> dict[str, Tensor]:
+        """Return what comes in and what goes out, each as the target."""
+        # lower precisions back to the signals'
+        enhanced = predictions.to(batch["target"].dtype)
+        return {"unprocessed": batch["mixture"], "enhanced": enhanced}
+
+    # -- examples --------------------------------------------------------------
+
+    def example_signals(self, batch: Batch, enhanced: Tensor) -> dict[str, Tensor]:
+        """Name the signals of examples, [batch, channels, time]."""
+        return {**batch.signals, "enhanced": enhanced}
+
+    def example_panels(self, example: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Choose which signals of an example are drawn, by title."""
+        titles = {"mixture": "noisy", "enhanced": "enhanced", "target": "clean"}
+        return {title: example[name] for name, title in titles.items()}
+
+    def _keep_examples(self, batch: Batch, enhanced: Tensor) -> None:
         """Write the audio of the first test items, and keep the first to draw."""
         folder = Path(self.hparams.output_folder) / "examples"
-        signals = {**batch.signals, "enhanced": estimate}
-        samples = (batch.lengths * estimate.shape[-1]).round().long().tolist()
+        signals = self.example_signals(batch, enhanced)
+        samples = (batch.lengths * enhanced.shape[-1]).round().long().tolist()
         for item, (name, count) in enumerate(zip(batch.ids, samples, strict=True)):
             if self.kept >= self.hparams.examples or not if_main_process():
                 return
@@ -201,7 +237,7 @@ class EnhancementBrain(sb.Brain):
                 Path(self.hparams.output_folder),
                 self.table,
                 self.history.epochs,
-                self.example,
+                self.example and self.example_panels(self.example),
                 self.hparams.sample_rate,
                 by=self.hparams.table_by,
             )
@@ -212,8 +248,12 @@ class EnhancementBrain(sb.Brain):
         steps = max(self.step, 1)
         terms = {name: x / steps for name, x in mean(self.history.terms).items()}
         self.history.terms = {}
-        figures = mean({"loss": loss}) | terms
+        figures = mean({"loss": loss}) | terms | self.training_figures()
         self.history.record(epoch, **{f"train_{k}": x for k, x in figures.items()})
+
+    def training_figures(self) -> dict[str, float]:
+        """Return what else an epoch of training is to be remembered by."""
+        return {}
 
     def _merge_tables(self) -> None:
         """Give every process the items of all."""
@@ -247,11 +287,14 @@ class EnhancementBrain(sb.Brain):
         """Record an epoch in the history and in upstream's log."""
         figures = {f"valid_{name}": float(value) for name, value in valid.items()}
         self.history.record(epoch, lr=rate, **figures)
+        train = {
+            name.removeprefix("train_"): value
+            for name, value in self.history.epochs[-1].items()
+            if name.startswith("train_")
+        }
         # on all processes: upstream's loggers choose, and wait for each other
         self.hparams.train_logger.log_stats(
-            {"epoch": epoch, "lr": rate},
-            train_stats={"loss": self.history.epochs[-1]["train_loss"]},
-            valid_stats=valid,
+            {"epoch": epoch, "lr": rate}, train_stats=train, valid_stats=valid
         )
 
     # -- checkpoints -----------------------------------------------------------

@@ -19,100 +19,32 @@ they are projected; see `modulate_gradients`. The rest of upstream's loop stays.
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import speechbrain as sb
 import torch
 import torch._functorch.config
+from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.logger import get_logger
-from torch import Tensor, distributed
+from torch import Tensor
 from torch.nn import Parameter
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
 
+from speechbrain_fusion.brains.gradient_log import GradientLog
+from speechbrain_fusion.brains.gradient_sums import GradientSums, Sums
 from speechbrain_fusion.brains.modulation import (
-    Modulation,
     ModulationStatistics,
     modulate_gradients,
 )
+from speechbrain_fusion.brains.modulation_settings import Modulation
+from speechbrain_fusion.brains.state import gather
+from speechbrain_fusion.report.gradients import write_gradients
 
 logger = get_logger(__name__)
-
-Sums = dict[Parameter, Tensor]
-
-
-class GradientSums:
-    """Gradients per loss and parameter, summed over the batches of one step.
-
-    Arguments
-    ---------
-    shared : mapping of torch.nn.Parameter to any
-        Parameters in which the auxiliary losses' gradients are kept apart; elsewhere
-        they are added to the main loss's.
-
-    Example
-    -------
-    >>> layer = torch.nn.Linear(2, 1, bias=False)
-    >>> sums = GradientSums({layer.weight: "layer"})
-    >>> for batch in range(2):
-    ...     sums.add(sums.main, [layer.weight], [torch.ones(1, 2)])
-    >>> sums.main[layer.weight]
-    tensor([[2., 2.]])
-    """
-
-    def __init__(self, shared: Mapping[Parameter, Any]) -> None:
-        self.shared = shared
-        self.clear()
-
-    def clear(self) -> None:
-        """Begin anew."""
-        self.loss = torch.zeros(())
-        self.main: Sums = {}
-        self.auxiliaries: dict[str, Sums] = {}
-
-    def add(
-        self, to: Sums, parameters: Sequence[Parameter], gradients: list[Tensor | None]
-    ) -> None:
-        """Move a loss's gradients of one batch into its sums, in float32 at least."""
-        for parameter in reversed(parameters):
-            gradient = gradients.pop()
-            if gradient is not None:
-                sums = to if parameter in self.shared else self.main
-                dtype = torch.promote_types(gradient.dtype, torch.float32)
-                # in new memory: autograd may give one tensor to two parameters
-                sums[parameter] = gradient.to(dtype) + sums.get(parameter, 0.0)
-
-    def reduce(self, parameters: Sequence[Parameter]) -> None:
-        """Average over all processes, in one message; they give the same parameters."""
-        every = [self.main, *(x for _, x in sorted(self.auxiliaries.items()))]
-        shared = [parameter for parameter in parameters if parameter in self.shared]
-        slots = [(self.main, parameter) for parameter in parameters]
-        slots += [(sums, parameter) for sums in every[1:] for parameter in shared]
-        reached = [any(p in sums for sums in every) for p in parameters]
-        flat = self._flatten(slots, reached)
-        distributed.all_reduce(flat)
-        flat /= distributed.get_world_size()
-        sizes = [parameter.numel() for _, parameter in slots]
-        *values, counts, self.loss = flat.split([*sizes, len(reached), 1])
-        # a parameter that no process reaches has no gradient: as in one process
-        anywhere = reached if all(reached) else [x > 0 for x in counts.tolist()]
-        kept = {p for p, yes in zip(parameters, anywhere, strict=True) if yes}
-        for (sums, parameter), value in zip(slots, values, strict=True):
-            if parameter in kept:
-                sums[parameter] = value.view(parameter.shape)
-
-    def _flatten(
-        self, slots: Sequence[tuple[Sums, Parameter]], reached: Sequence[bool]
-    ) -> Tensor:
-        """Join the gradients, zeros where there are none, and the counts and loss."""
-        types = [parameter.dtype for _, parameter in slots]
-        dtype = functools.reduce(torch.promote_types, types, torch.float32)
-        like = slots[0][1].detach().new_zeros(0, dtype=dtype)
-        parts = [sums[p] if p in sums else torch.zeros_like(p) for sums, p in slots]
-        parts += [like.new_tensor(reached), self.loss]
-        return torch.cat([part.detach().to(like).flatten() for part in parts])
 
 
 class GradientModulationBrain(sb.Brain):
@@ -124,7 +56,13 @@ class GradientModulationBrain(sb.Brain):
     `class Ours(Theirs, GradientModulationBrain)`; where `Theirs` evaluates batches in a
     way of its own, return the `weighted_sum` of the losses outside of training.
 
-    `gradient_statistics` are those of the last step, on the device.
+    `gradient_statistics` are those of the last step, on the device. `gradient_log`
+    holds cosine and conflict rate of each auxiliary loss over the run; it is part of
+    checkpoints, and `fit` ends with its table and figure in `hparams.output_folder`,
+    where there is one. `gradient_figures()` gives the epoch's averages for a train
+    logger:
+
+        train_stats={"loss": loss, **self.gradient_figures()}
 
     What differs from upstream, beside the modulation:
 
@@ -168,9 +106,17 @@ class GradientModulationBrain(sb.Brain):
         hparams = getattr(self, "hparams", None)
         self.modulation = Modulation.of(getattr(hparams, "gradient_modulation", None))
         # parameters outlive their modules' wrappers: module and name of each
+        self._members: dict[str, set[Parameter]] = {}
         self._shared = self._find_shared()
         self._sums = GradientSums(self._shared)
         self._checked = False
+        self._names: list[str] | None = None
+        self.gradient_log = GradientLog()
+        if self.checkpointer is not None:
+            # a plain Brain's checkpoint has none
+            self.checkpointer.add_recoverable(
+                "gradient_log", self.gradient_log, optional_load=True
+            )
 
     def _find_shared(self) -> dict[Parameter, tuple[str, str]]:
         """Return the module, as the YAML names it, and the name of each parameter."""
@@ -183,6 +129,7 @@ class GradientModulationBrain(sb.Brain):
                     "gradient_modulation.shared: expected modules, of "
                     f"{list(self.modules)} or parts of them, got {module!r}"
                 ) from error
+            self._members[module] = set(part.parameters())
             for name, parameter in part.named_parameters(module):
                 found.setdefault(parameter, (module, name))
         return found
@@ -216,8 +163,15 @@ class GradientModulationBrain(sb.Brain):
                 "compute_objectives: expected a dict of named losses, got "
                 f"{type(losses).__name__}"
             )
+        for name, loss in losses.items():
+            if not isinstance(loss, Tensor) or loss.numel() != 1:
+                raise ValueError(
+                    f"compute_objectives: expected a scalar tensor, got {name}: "
+                    f"{getattr(loss, 'shape', loss)}"
+                )
         main, weights = self.modulation.main, self.modulation.weights
-        for key, name in [("main", main), *(("weights", x) for x in weights)]:
+        weighted = [("weights", name) for name, weight in weights.items() if weight]
+        for key, name in [("main", main), *weighted]:
             if name not in losses:
                 raise ValueError(
                     f"gradient_modulation.{key}: expected names of the losses, "
@@ -240,8 +194,6 @@ class GradientModulationBrain(sb.Brain):
         """Add a batch's gradients to those of the window, and step at its end."""
         should_step = self.step % self.grad_accumulation_factor == 0
         self.on_fit_batch_start(batch, should_step)
-        if should_step:
-            self._broadcast_buffers()
         # DDP would reduce one of the backward passes only, or refuse the second
         with self.no_sync(True):
             with self.training_ctx:
@@ -252,37 +204,52 @@ class GradientModulationBrain(sb.Brain):
         loss = functools.reduce(torch.add, weighted.values()).detach()
         self._sums.loss = self._sums.loss + loss / self.grad_accumulation_factor
         if should_step:
+            self._share_buffers()
             self._write_gradients()
             self.optimizers_step()
         self.on_fit_batch_end(batch, outputs, loss, should_step)
         return loss.cpu()
 
-    def _broadcast_buffers(self) -> None:
-        """Give all processes the first one's buffers: DDP does so unless in no_sync."""
+    def _share_buffers(self) -> None:
+        """Let the next forward begin with the first process's buffers, as upstream."""
         for module in self.modules.values():
-            if isinstance(module, DistributedDataParallel) and module.broadcast_buffers:
-                for buffer in module.buffers():
-                    distributed.broadcast(buffer, 0)
+            if isinstance(module, DistributedDataParallel):
+                # forgotten in no_sync
+                module.require_forward_param_sync = True
 
     def _backward(self, losses: Mapping[str, Tensor]) -> None:
         """Add each loss's gradients; an auxiliary one's pass ends where it reaches."""
+        self._check_losses(losses)
         parameters, main = self._parameters(), self.modulation.main
         # the main loss last: its pass frees what it goes through
-        order = [*(name for name in losses if name != main), main]
-        for name in order[:-1]:
-            # on all processes, even if only some have a gradient
-            self._sums.auxiliaries.setdefault(name, {})
-        order = [name for name in order if losses[name].requires_grad]
-        for name in order:
-            loss = self.scaler.scale(losses[name] / self.grad_accumulation_factor)
-            more = name != order[-1]
-            found: list[Tensor | None] = list(
-                torch.autograd.grad(loss, parameters, None, more, allow_unused=True)
-            )
+        order = [name for name in losses if name != main and losses[name].requires_grad]
+        for name in losses:
+            if name != main:
+                # on all processes, even if only some have a gradient
+                self._sums.auxiliaries.setdefault(name, {})
+        for name in (*order, main):
             sums = self._sums.main if name == main else self._sums.auxiliaries[name]
-            self._sums.add(sums, parameters, found)
-        if not self._checked and len(order) == len(losses):
+            loss = self.scaler.scale(losses[name] / self.grad_accumulation_factor)
+            self._sums.add(sums, loss, parameters, retain_graph=name != main)
+        if not self._checked and len(order) + 1 == len(losses):
             self._check_shared()
+
+    def _check_losses(self, losses: Mapping[str, Tensor]) -> None:
+        """Refuse a main loss without gradient, and losses that come and go."""
+        main, names = self.modulation.main, sorted(losses)
+        if not losses[main].requires_grad:
+            raise ValueError(
+                f"gradient_modulation.main: {main!r} has no gradient, is it detached?"
+            )
+        first, self._names = self._names is None, self._names or names
+        # all processes or none: messages of other sizes would end them
+        for others in gather(names) if first else [self._names]:
+            if others != names:
+                raise ValueError(
+                    "compute_objectives: expected the same losses in every batch and "
+                    f"process, {others}, got {names}; return torch.zeros(()) for one "
+                    "that a batch lacks"
+                )
 
     def _parameters(self) -> list[Parameter]:
         """Return what is trained: parameters of the modules and of the optimizers."""
@@ -306,12 +273,13 @@ class GradientModulationBrain(sb.Brain):
         self._sums.clear()
         for parameter in parameters:
             gradient = gradients.pop(parameter, None)
-            parameter.grad = None if gradient is None else gradient.to(parameter.dtype)
+            parameter.grad = None if gradient is None else _like(gradient, parameter)
 
     def _modulate(self) -> Sums:
         """Return the gradients of the shared parameters, and keep their statistics."""
         shared = [p for p in self._shared if p.requires_grad]
-        auxiliaries = [x for _, x in sorted(self._sums.auxiliaries.items())]
+        names = sorted(self._sums.auxiliaries)
+        auxiliaries = [self._sums.auxiliaries[name] for name in names]
         column = 0 if self.modulation.granularity == "module" else 1
         update, statistics = modulate_gradients(
             [self._sums.main.get(p) for p in shared],
@@ -321,30 +289,51 @@ class GradientModulationBrain(sb.Brain):
             [self._shared[p][column] for p in shared],
             # the same on all processes and after a restart
             torch.Generator().manual_seed(self.optimizer_step),
+            in_place=True,
         )
         scale = self.scaler.get_scale()
         norm, modulated = statistics.norm / scale, statistics.modulated_norm / scale
         self.gradient_statistics = dataclasses.replace(
             statistics, norm=norm, modulated_norm=modulated
         )
+        self.gradient_log.add(self.gradient_statistics.figures(names))
         found = zip(shared, update, strict=True)
         return {p: gradient for p, gradient in found if gradient is not None}
 
     def _check_shared(self) -> None:
         """Refuse a module named as shared that one side has no gradient in."""
         self._checked = True
-        sides = {"the main loss": set(self._sums.main)}
-        if auxiliaries := self._sums.auxiliaries:
-            side = f"an auxiliary loss ({', '.join(sorted(auxiliaries))})"
-            sides[side] = set[Parameter]().union(*auxiliaries.values())
+        auxiliaries = self._sums.auxiliaries
+        if not auxiliaries:
+            return
+        every = [parameter for sums in auxiliaries.values() for parameter in sums]
+        named = f"an auxiliary loss ({', '.join(sorted(auxiliaries))})"
+        sides = {"the main loss": set(self._sums.main), named: set(every)}
         for module in self.modulation.shared or []:
-            own = {p for p, (name, _) in self._shared.items() if name == module}
             for side, parameters in sides.items():
-                if own.isdisjoint(parameters):
+                if self._members[module].isdisjoint(parameters):
                     raise ValueError(
                         f"gradient_modulation.shared: {module!r} has no gradient "
                         f"of {side}, expected modules that both train"
                     )
+
+    # -- statistics ------------------------------------------------------------
+
+    def gradient_figures(self) -> dict[str, float]:
+        """Average the statistics of the epoch's steps, by name and loss."""
+        return self.gradient_log.epoch_means()
+
+    def _fit_train(self, train_set: Any, epoch: int, enable: bool) -> None:
+        """Begin an epoch of the log, or go on in one that a checkpoint holds."""
+        self.gradient_log.begin(epoch)
+        super()._fit_train(train_set, epoch, enable)
+
+    def fit(self, *args: Any, **kwargs: Any) -> None:
+        """Train, and write what the gradients were like over the run."""
+        super().fit(*args, **kwargs)
+        folder = getattr(self.hparams, "output_folder", None)
+        if folder is not None and if_main_process() and not self.test_only:
+            write_gradients(Path(folder), self.gradient_log.curve())
 
     # -- steps -----------------------------------------------------------------
 
@@ -392,6 +381,13 @@ class GradientModulationBrain(sb.Brain):
         if self.compile or self.compile_module_keys:
             torch._functorch.config.donated_buffer = False
         super()._compile()
+
+
+def _like(gradient: Tensor, parameter: Parameter) -> Tensor:
+    """Lay a gradient out as its parameter: fused optimizers take that for granted."""
+    if (gradient.dtype, gradient.stride()) == (parameter.dtype, parameter.stride()):
+        return gradient
+    return torch.empty_like(parameter, requires_grad=False).copy_(gradient)
 
 
 def _parameters_of(optimizer: Optimizer) -> list[Any]:

@@ -74,7 +74,7 @@ def start_run(
     # of the YAMLs alone: they may add keys, a command line may not
     _, own = resolve_include(path, {})
     typed = dict.fromkeys([*_typed_keys(arguments), *_load_changes(changes)])
-    check_keys([*_load_tree(base), *own], typed, path)
+    check_keys(list(dict.fromkeys([*_load_tree(base), *own])), typed, path)
     run_opts = choose_backend(dataclasses.replace(run_opts, param_file=str(path)))
     ddp_init_group(run_opts)
     with open(base, encoding="utf-8") as stream:

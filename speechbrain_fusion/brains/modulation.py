@@ -13,102 +13,24 @@ main one too, is projected in turn on the normal planes of all others as they we
 Both need nothing but the products K_ij = G_i.G_j of each group of parameters: an update
 is a weighted sum of the gradients, and its weights follow from K. Products and sums are
 computed in float64, in which no square of a float32 over- or underflows (so not on
-devices without it), one parameter at a time. Nothing waits for the device.
+devices without it), some values at a time. Nothing waits for the device.
 
 Source: Hu et al., "Unifying Speech Enhancement and Separation with Gradient Modulation
 for End-to-End Noise-Robust Speech Separation", ICASSP 2023; Yu et al.,
 "Gradient Surgery for Multi-Task Learning", NeurIPS 2020, Algorithm 1.
 """
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import Tensor
 
 GRANULARITIES = ("tensor", "module", "global", "none")
+BLOCK = 2**15
 
 Gradients = Sequence[Tensor | None]
-
-
-@dataclass(frozen=True)
-class Modulation:
-    """How the gradients of several losses become one.
-
-    Arguments
-    ---------
-    main : str
-        Name of the loss whose gradient stays as it is.
-    weights : mapping of str to float
-        Factors of the losses, 1 for those not named; losses of weight 0 are left out.
-    shared : sequence of str, optional
-        Modules of the Brain, or parts of them ("model.encoder"), in which gradients are
-        modulated; elsewhere they are added up. All modules by default.
-    granularity : str
-        "tensor", "module", "global" or "none": see `modulate_gradients`.
-    symmetric : bool
-        Project every gradient, the main one too (PCGrad).
-
-    Raises
-    ------
-    ValueError
-        If there is no main loss, or a value is none of the possible.
-
-    Example
-    -------
-    >>> Modulation("separation", {"enhancement": 0.1}, ["encoder"]).granularity
-    'tensor'
-    """
-
-    main: str = ""
-    weights: Mapping[str, float] = field(default_factory=dict)
-    shared: Sequence[str] | None = None
-    granularity: str = "tensor"
-    symmetric: bool = False
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.main, str) or not self.main:
-            raise ValueError(
-                "gradient_modulation.main: expected the name of the main loss, "
-                f"got {self.main!r}"
-            )
-        if self.granularity not in GRANULARITIES:
-            raise ValueError(
-                f"gradient_modulation.granularity: expected one of {GRANULARITIES}, "
-                f"got {self.granularity!r}"
-            )
-        for name, weight in self.weights.items():
-            if not 0 <= weight < math.inf or (name == self.main and weight == 0):
-                raise ValueError(
-                    "gradient_modulation.weights: expected a finite factor of at "
-                    f"least 0, above 0 for the main loss, got {name}: {weight}"
-                )
-        if isinstance(self.shared, str) or self.shared == []:
-            raise ValueError(
-                "gradient_modulation.shared: expected a list of modules, "
-                f"got {self.shared!r}"
-            )
-
-    @classmethod
-    def of(cls, settings: Any) -> "Modulation":
-        """Make one of a YAML's mapping, or take one as it is.
-
-        Example
-        -------
-        >>> Modulation.of({"main": "separation", "symmetric": True}).symmetric
-        True
-        """
-        if isinstance(settings, cls):
-            return settings
-        known = [key.name for key in fields(cls)]
-        unknown = sorted(set(settings or {}) - set(known))
-        if unknown:
-            raise ValueError(
-                f"gradient_modulation: expected keys {known}, got {unknown}"
-            )
-        return cls(**(settings or {}))
 
 
 @dataclass(frozen=True)
@@ -158,6 +80,49 @@ class ModulationStatistics:
         both = (self.norm[:, :1] != 0) & (self.norm[:, 1:] != 0)
         return self.conflict.sum(0) / both.sum(0).clamp(min=1)
 
+    def figures(self, names: Sequence[str]) -> dict[str, float]:
+        """List what a log shows, over all groups together.
+
+        Arguments
+        ---------
+        names : sequence of str
+            Of the auxiliary losses, in the order in which they were given; a
+            `GradientModulationBrain` sorts them.
+
+        Returns
+        -------
+        dict of str to float
+            For each loss cosine_<name>, conflict_<name> (rate of conflicts),
+            norm_<name> (of its gradient, relative to the main one's) and kept_<name>
+            (its norm after modulation relative to before); NaN where there is none.
+
+        Example
+        -------
+        >>> main, auxiliary = [torch.tensor([1.0, 0.0])], [torch.tensor([-3.0, 4.0])]
+        >>> _, statistics = modulate_gradients(main, [auxiliary])
+        >>> statistics.figures(["noise"])  # doctest: +NORMALIZE_WHITESPACE
+        {'cosine_noise': -0.6, 'conflict_noise': 1.0, 'norm_noise': 5.0,
+         'kept_noise': 0.8}
+        """
+        norm, modulated = (
+            torch.linalg.vector_norm(x, dim=0) for x in (self.norm, self.modulated_norm)
+        )
+        ratio = norm[1:] / norm[:1]
+        # neither gradient is zero, missing or not finite
+        both = (ratio > 0) & ratio.isfinite()
+        rows = {
+            "cosine": self.total_cosine.where(both, torch.nan),
+            "conflict": self.conflict_rate.where(both, torch.nan),
+            "norm": ratio,
+            "kept": modulated[1:] / norm[1:],
+        }
+        table = torch.stack([row.double() for row in rows.values()]).tolist()
+        return {
+            f"{kind}_{name}": value
+            for kind, values in zip(rows, table, strict=True)
+            for name, value in zip(names, values, strict=True)
+        }
+
 
 def modulate_gradients(
     main: Gradients,
@@ -166,6 +131,7 @@ def modulate_gradients(
     symmetric: bool = False,
     groups: Sequence[str] | None = None,
     generator: torch.Generator | None = None,
+    in_place: bool = False,
 ) -> tuple[list[Tensor | None], ModulationStatistics]:
     """Sum gradients of several losses, without what works against the main one.
 
@@ -187,11 +153,13 @@ def modulate_gradients(
     generator : torch.Generator, optional
         Draws the order of the projections if `symmetric` and there are more than two
         losses; without one it is the order in which they are given.
+    in_place : bool
+        Write the update into each parameter's first gradient, not into new memory.
 
     Returns
     -------
     gradients : list of torch.Tensor or None
-        Update per parameter, in new memory; None where no loss has a gradient.
+        Update per parameter; None where no loss has a gradient.
     statistics : ModulationStatistics
         Per group; per parameter for granularity "none".
 
@@ -218,13 +186,13 @@ def modulate_gradients(
         raise ValueError(f"expected {len(main)} gradients of each loss, got {lengths}")
     columns = list(zip(main, *auxiliaries, strict=True))
     tasks = 1 + len(auxiliaries)
-    products = _products(columns, list(members.values()), tasks)
+    products = _products(columns, members.values(), tasks)
     order = _projections(tasks, granularity, symmetric, generator)
     weights = _project(products, order)
     update: list[Tensor | None] = [None] * len(main)
     for positions, row in zip(members.values(), weights.sum(1), strict=True):
         for position in positions:
-            update[position] = _weighted_sum(columns[position], row)
+            update[position] = _weighted_sum(columns[position], row, in_place)
     return update, _statistics(tuple(members), products, weights)
 
 
@@ -251,30 +219,31 @@ def _members(
     return members
 
 
-def _rows(column: Gradients) -> Tensor | None:
-    """Stack a parameter's gradients in double precision, [tasks, values]."""
-    like = next((gradient for gradient in column if gradient is not None), None)
-    if like is None:
-        return None
-    rows = [torch.zeros_like(like) if g is None else g.detach() for g in column]
-    return torch.stack([row.double().flatten() for row in rows])
+def _first(column: Gradients) -> Tensor | None:
+    return next((gradient for gradient in column if gradient is not None), None)
+
+
+def _blocks(column: Gradients) -> Iterator[Tensor]:
+    """Stack a parameter's gradients in double precision, `BLOCK` values at a time."""
+    if (like := _first(column)) is None:
+        return
+    rows = [like.new_zeros(()).expand_as(like) if g is None else g for g in column]
+    parts = zip(*(row.detach().reshape(-1).split(BLOCK) for row in rows), strict=True)
+    yield from (torch.stack([row.double() for row in part]) for part in parts)
 
 
 def _products(
-    columns: Sequence[Gradients], members: Sequence[list[int]], tasks: int
+    columns: Sequence[Gradients], members: Iterable[list[int]], tasks: int
 ) -> Tensor:
     """Multiply all gradients of a group with each other, [groups, tasks, tasks]."""
-    present = (g for column in columns for g in column if g is not None)
-    device = next((gradient.device for gradient in present), None)
+    like = _first([_first(column) for column in columns])
+    device = None if like is None else like.device
     nothing = torch.zeros(tasks, tasks, dtype=torch.float64, device=device)
-    each = [_product(column, nothing) for column in columns]
-    groups = [torch.stack([each[i] for i in positions]).sum(0) for positions in members]
-    return torch.stack(groups) if groups else nothing.expand(0, tasks, tasks)
-
-
-def _product(column: Gradients, nothing: Tensor) -> Tensor:
-    rows = _rows(column)
-    return nothing if rows is None else rows @ rows.mT
+    sums = []
+    for positions in members:
+        blocks = chain.from_iterable(_blocks(columns[i]) for i in positions)
+        sums.append(torch.stack([nothing, *(x @ x.mT for x in blocks)]).sum(0))
+    return torch.stack(sums) if sums else nothing.expand(0, tasks, tasks)
 
 
 def _projections(
@@ -320,12 +289,14 @@ def _project(products: Tensor, projections: Sequence[tuple[int, int]]) -> Tensor
     return weights
 
 
-def _weighted_sum(column: Gradients, weights: Tensor) -> Tensor | None:
-    rows = _rows(column)
-    if rows is None:
+def _weighted_sum(column: Gradients, weights: Tensor, in_place: bool) -> Tensor | None:
+    if (update := _first(column)) is None:
         return None
-    like = next(gradient for gradient in column if gradient is not None)
-    return (weights @ rows).view(like.shape).to(like.dtype)
+    if not in_place or not update.is_contiguous():
+        update = torch.empty_like(update, memory_format=torch.contiguous_format)
+    for part, rows in zip(update.view(-1).split(BLOCK), _blocks(column), strict=True):
+        part.copy_(weights @ rows)
+    return update
 
 
 def _statistics(

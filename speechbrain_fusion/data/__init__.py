@@ -9,7 +9,9 @@ from speechbrain_fusion.data.dynamic_mixing import DynamicMixtures
 from speechbrain_fusion.data.head import HeadResponses
 from speechbrain_fusion.data.hrir import load_responses
 from speechbrain_fusion.data.librimix import librimix_mixtures
+from speechbrain_fusion.data.librimix_corpus import noisy_mixtures
 from speechbrain_fusion.data.librimix_sources import rendered_librimix
+from speechbrain_fusion.data.librimix_writing import write_librimix
 from speechbrain_fusion.data.librispeech import dynamic_librispeech, dynamic_recordings
 from speechbrain_fusion.data.recordings import prepare_recordings
 from speechbrain_fusion.data.sampler import EpochSampler
@@ -29,9 +31,11 @@ __all__ = [
     "dynamic_recordings",
     "librimix_mixtures",
     "load_responses",
+    "noisy_mixtures",
     "prepare_recordings",
     "recorded_scenes",
     "rendered_librimix",
     "rigid_sphere",
     "write_demo_corpus",
+    "write_librimix",
 ]

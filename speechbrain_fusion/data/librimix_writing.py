@@ -22,7 +22,7 @@ from speechbrain_fusion.data.librimix_layout import (
     source_folders,
 )
 from speechbrain_fusion.data.mixtures import speech_to_noise
-from speechbrain_fusion.data.recordings import prepare_recordings
+from speechbrain_fusion.data.recordings import NoiseSplit, prepare_recordings
 
 DEMO_COUNTS = {"train": 160, "valid": 24, "test": 48}
 """Mixtures of the demo."""
@@ -83,6 +83,7 @@ def write_librimix(
     talkers: int = 2,
     mode: str = "min",
     train_set: str = "train-360",
+    noise_split: NoiseSplit | None = None,
 ) -> Path:
     """Write a small LibriMix of one's own recordings, unless it is there.
 
@@ -99,6 +100,8 @@ def write_librimix(
         See `mixtures_folder`.
     train_set : str
         Name of the part that trains.
+    noise_split : mapping of str to list of str, optional
+        Names of the noises of "valid" and "test"; see `prepare_recordings`.
 
     Returns
     -------
@@ -117,9 +120,11 @@ def write_librimix(
     source = Path(data_folder).resolve()
 
     def write(new: Path) -> None:
-        _write_parts(new, source, rate, talkers, mode, train_set, counts)
+        options = rate, talkers, mode, train_set, counts, noise_split
+        _write_parts(new, source, *options)
 
     version = f"{VERSION} {source} {train_set} {dict(counts)}"
+    version += f" {dict(noise_split)}" if noise_split else ""
     write_folder(mixtures_folder(folder, rate, talkers, mode), MARKER, version, write)
     return Path(folder)
 
@@ -132,10 +137,11 @@ def _write_parts(
     mode: str,
     train_set: str,
     counts: Mapping[str, int],
+    noise_split: NoiseSplit | None = None,
 ) -> None:
     """Mix recordings and write the parts and their tables."""
     with TemporaryDirectory() as scratch:
-        manifests = prepare_recordings(corpus, scratch, rate, segment=1 / rate)
+        manifests = prepare_recordings(corpus, scratch, rate, 1 / rate, noise_split)
         sets = {
             split: DynamicMixtures(
                 manifests[f"speech_{split}"],

@@ -28,7 +28,7 @@ from speechbrain_fusion.data.manifest import (
     write_manifests,
 )
 from speechbrain_fusion.data.preparation import inspect_at
-from speechbrain_fusion.data.recordings import prepare_recordings, talker
+from speechbrain_fusion.data.recordings import NoiseSplit, prepare_recordings, talker
 
 SPEECH = {
     "train": ("train-clean-360",),
@@ -97,15 +97,16 @@ def dynamic_recordings(
     data_folder: Path | str,
     save_folder: Path | str,
     rate: int,
-    segment: float,
+    segment: float | None,
     counts: Mapping[str, int],
     seeds: Mapping[str, int],
     mixtures: Callable[..., DynamicMixtures] = DynamicMixtures,
+    noise_split: NoiseSplit | None = None,
 ) -> dict[str, DynamicMixtures]:
     """Prepare a folder of one's own recordings once and mix them in training.
 
     Takes `dynamic_librispeech`'s arguments, but a folder laid out as
-    `prepare_recordings` says.
+    `prepare_recordings` says, and which noises validate and test, by name.
 
     Raises
     ------
@@ -114,8 +115,9 @@ def dynamic_recordings(
     ValueError
         What `DynamicMixtures` refuses.
     """
+    shortest = segment or 1 / rate
     manifests = run_on_main(
-        prepare_recordings, [data_folder, save_folder, rate, segment]
+        prepare_recordings, [data_folder, save_folder, rate, shortest, noise_split]
     )
     return _mixtures(manifests, rate, segment, counts, seeds, mixtures)
 

@@ -54,13 +54,7 @@ class EpochSampler(Sampler[Key]):
         rank: int | None = None,
         world: int | None = None,
     ) -> None:
-        ready = distributed.is_available() and distributed.is_initialized()
-        self.rank = rank if rank is not None else distributed.get_rank() if ready else 0
-        self.world = (
-            world
-            if world is not None
-            else (distributed.get_world_size() if ready else 1)
-        )
+        self.rank, self.world = this_process(rank, world)
         self.size, self.batch_size, self.seed, self.train = (
             size,
             batch_size,
@@ -85,8 +79,7 @@ class EpochSampler(Sampler[Key]):
 
     def __iter__(self) -> Iterator[Key]:
         if self.train:
-            generator = torch.Generator()
-            generator.manual_seed(self.seed * 1_000_003 + self.epoch)
+            generator = epoch_generator(self.seed, self.epoch)
             order = torch.randperm(self.size, generator=generator)
             full = len(self) * self.world
             batches = order[:full].view(-1, self.world, self.batch_size)
@@ -95,3 +88,41 @@ class EpochSampler(Sampler[Key]):
             places = range(self.rank, len(self) * self.world, self.world)
             mine = [place % self.size for place in places]
         return iter([(self.epoch, index) for index in mine])
+
+
+def this_process(rank: int | None = None, world: int | None = None) -> tuple[int, int]:
+    """Tell which process this is, of how many.
+
+    Arguments
+    ---------
+    rank, world : int, optional
+        What is known of it; by default torch.distributed knows.
+
+    Returns
+    -------
+    tuple of int
+        Rank and number of processes.
+
+    Example
+    -------
+    >>> this_process(), this_process(1, 3)
+    ((0, 1), (1, 3))
+    """
+    ready = distributed.is_available() and distributed.is_initialized()
+    if rank is None:
+        rank = distributed.get_rank() if ready else 0
+    if world is None:
+        world = distributed.get_world_size() if ready else 1
+    return rank, world
+
+
+def epoch_generator(seed: int, epoch: int) -> torch.Generator:
+    """Make the generator of an epoch's order.
+
+    Example
+    -------
+    >>> orders = [torch.randperm(9, generator=epoch_generator(0, 3)) for _ in "ab"]
+    >>> torch.equal(*orders)
+    True
+    """
+    return torch.Generator().manual_seed(seed * 1_000_003 + epoch)

@@ -39,6 +39,7 @@ def pairwise_si_sdr_loss(
     estimate: Tensor,
     lengths: Tensor | None = None,
     zero_mean: bool = True,
+    snr_weight: float = 0.0,
 ) -> Tensor:
     """Negative SI-SDR of every estimate against every reference, in dB.
 
@@ -52,6 +53,9 @@ def pairwise_si_sdr_loss(
         Relative lengths in (0, 1], shape [batch]; None for all of it.
     zero_mean : bool
         Take out the means over the valid samples first, as SI-SNR does.
+    snr_weight : float
+        How much of the negative SNR to add. A little of it fixes the estimates' level,
+        which SI-SDR leaves free.
 
     Returns
     -------
@@ -66,7 +70,7 @@ def pairwise_si_sdr_loss(
     Notes
     -----
     With mean products S = <s, s>, E = <y, y>, C = <s, y> and a = C / (S + FLOOR), the
-    error |y - a s|^2 is E - a (2 C - a S).
+    error |y - a s|^2 is E - a (2 C - a S); a = 1 in the SNR.
 
     Example
     -------
@@ -80,9 +84,12 @@ def pairwise_si_sdr_loss(
         signals = _stack(reference, estimate, lengths)
         gram = _Gram.apply(signals)
         gram = gram / gram[:, -1:, -1:].clamp(min=1)
-        if zero_mean:
-            gram = gram - gram[:, -1:] * gram[:, -1:].mT
-        return _decibel(gram[:, :-1, :-1], reference.shape[1]).to(signals.dtype)
+        talkers = reference.shape[1]
+        centred = gram - gram[:, -1:] * gram[:, -1:].mT if zero_mean else gram
+        costs = _si_sdr_loss(*_products(centred, talkers))
+        if snr_weight:
+            costs = costs + snr_weight * _snr_loss(*_products(gram, talkers))
+        return costs.to(signals.dtype)
 
 
 def _stack(reference: Tensor, estimate: Tensor, lengths: Tensor | None) -> Tensor:
@@ -118,16 +125,27 @@ class _Gram(torch.autograd.Function):
         return (grad + grad.mT).to(rows.dtype) @ rows
 
 
-def _decibel(gram: Tensor, talkers: int) -> Tensor:
-    """Negative SI-SDRs of all pairs from the mean products of all signals."""
+def _products(gram: Tensor, talkers: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Take powers of targets and of estimates, and what pairs have in common."""
+    gram = gram[:, :-1, :-1]
     # rounding must make no energy negative, nor the error of a perfect estimate
     power = gram.diagonal(dim1=-2, dim2=-1).clamp(min=0)
     target, energy = power[:, :talkers, None], power[:, None, talkers:]
-    common = gram[:, :talkers, talkers:]
+    return target, energy, gram[:, :talkers, talkers:]
+
+
+def _si_sdr_loss(target: Tensor, energy: Tensor, common: Tensor) -> Tensor:
+    """Negative SI-SDRs of all pairs in dB from their mean products."""
     scale = common / (target + FLOOR)
     error = (energy - scale * (2 * common - scale * target)).clamp(min=0)
     ratio = (target + FLOOR) * (error + FLOOR) / (common.square() + FLOOR**2)
     return 10 * torch.log10(ratio)
+
+
+def _snr_loss(target: Tensor, energy: Tensor, common: Tensor) -> Tensor:
+    """Negative SNRs of all pairs in dB from their mean products."""
+    error = (energy - 2 * common + target).clamp(min=0)
+    return 10 * torch.log10((error + FLOOR) / (target + FLOOR))
 
 
 def best_permutation(costs: Tensor) -> Tensor:
@@ -193,6 +211,7 @@ def pit_si_sdr_loss(
     reduction: str = "mean",
     threshold: float | None = None,
     zero_mean: bool = True,
+    snr_weight: float = 0.0,
 ) -> Tensor:
     """Negative SI-SDR in dB, mean over talkers, under each item's best permutation.
 
@@ -212,6 +231,8 @@ def pit_si_sdr_loss(
         kept is counted over all ranks (`mean_over_ranks`).
     zero_mean : bool
         Take out the means over the valid samples first, as SI-SNR does.
+    snr_weight : float
+        How much of the negative SNR to add; see `pairwise_si_sdr_loss`.
 
     Returns
     -------
@@ -232,7 +253,7 @@ def pit_si_sdr_loss(
     """
     if reduction not in REDUCTIONS:
         raise ValueError(f"reduction must be one of {REDUCTIONS}, got {reduction!r}")
-    costs = pairwise_si_sdr_loss(reference, estimate, lengths, zero_mean)
+    costs = pairwise_si_sdr_loss(reference, estimate, lengths, zero_mean, snr_weight)
     permutation = best_permutation(costs)
     values = costs.gather(-1, permutation.unsqueeze(-1)).mean((-2, -1))
     if reduction == "none":

@@ -7,8 +7,10 @@ from speechbrain_fusion.metrics.comparison import (
     paired_difference,
     read_scores,
 )
+from speechbrain_fusion.metrics.latent import over_suppression, residual_noise
 from speechbrain_fusion.metrics.mbstoi import mbstoi
 from speechbrain_fusion.metrics.perceptual import estoi, pesq, stoi
+from speechbrain_fusion.metrics.separation import sdr
 from speechbrain_fusion.metrics.signal import si_sdr, snr
 from speechbrain_fusion.metrics.table import MetricTable, evaluate
 from speechbrain_fusion.metrics.text import condition_text, summary_text
@@ -25,9 +27,12 @@ __all__ = [
     "itd",
     "itd_error",
     "mbstoi",
+    "over_suppression",
     "paired_difference",
     "pesq",
     "read_scores",
+    "residual_noise",
+    "sdr",
     "si_sdr",
     "snr",
     "stoi",

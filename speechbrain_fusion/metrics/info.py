@@ -12,6 +12,7 @@ class MetricInfo(NamedTuple):
 
 METRICS = {
     "si_sdr": MetricInfo("dB", "higher"),
+    "sdr": MetricInfo("dB", "higher"),
     "snr": MetricInfo("dB", "higher"),
     "pesq": MetricInfo("MOS-LQO", "higher"),
     "stoi": MetricInfo("", "higher"),
@@ -19,6 +20,8 @@ METRICS = {
     "mbstoi": MetricInfo("", "higher"),
     "ild_error": MetricInfo("dB", "lower"),
     "itd_error": MetricInfo("µs", "lower"),
+    "residual_noise": MetricInfo("dB", "lower"),
+    "over_suppression": MetricInfo("dB", "lower"),
 }
 
 

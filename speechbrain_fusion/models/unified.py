@@ -28,6 +28,8 @@ from speechbrain_fusion.nnet.convolution import PointwiseConv
 from speechbrain_fusion.nnet.filterbank import complete_frames
 from speechbrain_fusion.nnet.tcn import PReLU, TemporalConvNet
 
+INITIALIZATIONS = ("random", "frame")
+
 
 class Separation(NamedTuple):
     """What a `UnifiedSeparator` returns; padding is zero everywhere.
@@ -36,8 +38,10 @@ class Separation(NamedTuple):
     ----------
     signals : torch.Tensor
         Estimates of the talkers, shape [batch, talkers, time].
+    noisy : torch.Tensor
+        Features of the noisy mixture, shape [batch, channels, frames].
     enhanced : torch.Tensor
-        Features of the enhanced mixture, shape [batch, channels, frames].
+        Features of the enhanced mixture, same shape.
     clean : torch.Tensor or None
         Features of the clean mixture, if it was given, same shape.
     lengths : torch.Tensor or None
@@ -45,6 +49,7 @@ class Separation(NamedTuple):
     """
 
     signals: Tensor
+    noisy: Tensor
     enhanced: Tensor
     clean: Tensor | None
     lengths: Tensor | None
@@ -67,6 +72,8 @@ class ConvTasNetMasker(nn.Module):
         Blocks X of a repeat, repeats R.
     causal : bool
         Whether no frame hears a later one.
+    checkpointing : bool
+        Trade time for memory: compute activations again for the gradient.
 
     Notes
     -----
@@ -90,11 +97,14 @@ class ConvTasNetMasker(nn.Module):
         blocks: int = 8,
         repeats: int = 3,
         causal: bool = False,
+        checkpointing: bool = False,
     ) -> None:
         super().__init__()
         self.masks, self.causal = masks, causal
         sizes = bottleneck, hidden, skip, kernel_size, blocks, repeats
-        self.tcn = TemporalConvNet(channels, *sizes, causal)
+        self.tcn = TemporalConvNet(
+            channels, *sizes, causal, checkpointing=checkpointing
+        )
         self.output = nn.Sequential(
             PReLU(skip), PointwiseConv(skip, masks * channels), nn.ReLU()
         )
@@ -123,6 +133,20 @@ class ConvTasNetMasker(nn.Module):
         return self.output(hidden).squeeze(1).unflatten(1, (self.masks, -1))
 
 
+class OpenMask(nn.Module):
+    """A masker that lets everything through.
+
+    Example
+    -------
+    >>> OpenMask()(torch.randn(3, 8, 47)).shape
+    torch.Size([3, 1, 1, 1])
+    """
+
+    def forward(self, features: Tensor, frames: Tensor | None = None) -> Tensor:
+        """Return ones, [batch, 1, 1, 1], for features [batch, channels, frames]."""
+        return features.new_ones(len(features), 1, 1, 1)
+
+
 class UnifiedSeparator(nn.Module):
     """Separate a noisy mixture through its enhanced features.
 
@@ -145,11 +169,17 @@ class UnifiedSeparator(nn.Module):
     detach_clean : bool
         Whether the encoder's features of the clean mixture are a target alone. Without
         (as published) the enhancement loss also pulls the encoder towards zero.
+    separation_only : bool
+        Leave the enhancement network out, as a baseline: its mask is one.
+    initialization : str
+        How encoder and decoder start: "random" as published, or "frame", in which
+        without masks the decoder gives back what the encoder took.
 
     Raises
     ------
     ValueError
-        If the kernel size is odd.
+        If the kernel size is odd, or the initialization is unknown or needs more
+        channels.
 
     Example
     -------
@@ -168,18 +198,27 @@ class UnifiedSeparator(nn.Module):
         channels: int = 256,
         kernel_size: int = 16,
         detach_clean: bool = True,
+        separation_only: bool = False,
+        initialization: str = "random",
     ) -> None:
         super().__init__()
+        if initialization not in INITIALIZATIONS:
+            raise ValueError(
+                f"initialization: expected one of {INITIALIZATIONS}, got "
+                f"{initialization!r}"
+            )
         if kernel_size < 2 or kernel_size % 2:
             raise ValueError(f"kernel_size: expected an even number, got {kernel_size}")
         self.kernel_size, self.stride = kernel_size, kernel_size // 2
         self.detach_clean = detach_clean
         self.encoder = nn.Conv1d(1, channels, kernel_size, self.stride, bias=False)
-        self.enhancement = enhancement
+        self.enhancement = OpenMask() if separation_only else enhancement
         self.separation = separation
         self.decoder = nn.ConvTranspose1d(
             channels, 1, kernel_size, self.stride, bias=False
         )
+        if initialization == "frame":
+            start_as_frame(self.encoder.weight, self.decoder.weight)
 
     def forward(
         self, noisy: Tensor, lengths: Tensor | None = None, clean: Tensor | None = None
@@ -219,6 +258,7 @@ class UnifiedSeparator(nn.Module):
         separated = enhanced.unsqueeze(1) * self.separation(enhanced, frames)
         return Separation(
             self.decode(separated, noisy.shape[-1], lengths),
+            features,
             enhanced,
             None if clean is None else self._encode_clean(clean, lengths),
             None if frames is None else frames / features.shape[-1],
@@ -293,6 +333,47 @@ class UnifiedSeparator(nn.Module):
         beyond = (valid_samples(signal, lengths) - self.kernel_size).clamp(min=0)
         # rounded up
         return 1 + (beyond + self.stride - 1) // self.stride
+
+
+@torch.no_grad()
+def start_as_frame(encoder: Tensor, decoder: Tensor) -> None:
+    """Set filters so that a decoder undoes an encoder with a ReLU.
+
+    Half of the filters are an orthonormal frame of a window, the others its negative:
+    what the ReLU takes from one the other has. Windows overlap by half, so that each
+    sample is in two of them.
+
+    Arguments
+    ---------
+    encoder : torch.Tensor
+        Filters to be set, shape [channels, 1, taps].
+    decoder : torch.Tensor
+        Same shape.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two channels for each tap.
+
+    Example
+    -------
+    >>> filters = torch.empty(2, 8, 1, 4)
+    >>> start_as_frame(*filters)
+    >>> window = torch.randn(4)
+    >>> torch.allclose(
+    ...     2 * (filters[0, :, 0] @ window).relu() @ filters[1, :, 0], window, atol=1e-6
+    ... )
+    True
+    """
+    channels, _, taps = encoder.shape
+    if channels < 2 * taps or channels % 2:
+        raise ValueError(
+            f"channels: expected an even number of at least {2 * taps} for frames of "
+            f"{taps} samples, got {channels}"
+        )
+    half = nn.init.orthogonal_(encoder.new_empty(channels // 2, taps))
+    encoder.copy_(torch.cat([half, -half]).unsqueeze(1))
+    decoder.copy_(encoder / 2)
 
 
 def blank(x: Tensor, count: Tensor | None) -> Tensor:

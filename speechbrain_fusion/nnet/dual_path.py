@@ -14,7 +14,6 @@ and the same results for a single signal. Different here:
 - Layers are initialized one by one; upstream copies one block into all of them.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -27,8 +26,8 @@ from speechbrain.lobes.models.dual_path import (
 )
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
-from torch.utils.checkpoint import checkpoint
 
+from speechbrain_fusion.nnet.checkpointing import recompute
 from speechbrain_fusion.nnet.chunks import (
     count_chunks,
     cut_chunks,
@@ -37,11 +36,6 @@ from speechbrain_fusion.nnet.chunks import (
     positions,
     valid_steps,
 )
-
-
-def recompute(function: Callable[..., Tensor], *inputs: Tensor | None) -> Tensor:
-    """Call a function and keep its inputs alone; the gradient calls it once more."""
-    return checkpoint(function, *inputs, use_reentrant=False)
 
 
 class RecurrentPath(SBRNNBlock):

@@ -6,13 +6,17 @@ by all blocks.
 """
 
 import itertools
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from speechbrain_fusion.nnet.checkpointing import recompute
 from speechbrain_fusion.nnet.convolution import DepthwiseConv, PointwiseConv
 from speechbrain_fusion.nnet.normalization import ChannelNorm, GlobalNorm
+
+Steps = Iterable[tuple[nn.Module, tuple[nn.Module, nn.Module]]]
 
 
 class PReLU(nn.Module):
@@ -150,6 +154,8 @@ class TemporalConvNet(nn.Module):
         Number of networks side by side.
     eps : float
         Epsilon of the norms.
+    checkpointing : bool
+        Trade time for memory: compute activations again for the gradient.
 
     Example
     -------
@@ -171,8 +177,10 @@ class TemporalConvNet(nn.Module):
         share_norms: bool = False,
         ears: int = 1,
         eps: float = 1e-7,
+        checkpointing: bool = False,
     ) -> None:
         super().__init__()
+        self.checkpointing = checkpointing
         norm = ChannelNorm if causal else GlobalNorm
         pairs = 1 if share_norms else blocks * repeats
         self.input_norm = norm(channels, ears, eps)
@@ -203,18 +211,39 @@ class TemporalConvNet(nn.Module):
         """
         x = self.bottleneck(self.input_norm(x, mask))
         pairs = itertools.cycle(zip(self.norms[::2], self.norms[1::2], strict=True))
+        steps = zip(self.blocks, pairs, strict=False)
+        if self.checkpointing and torch.is_grad_enabled():
+            return self._recompute(x, steps, mask)
         updates = []
-        for block, (first, second) in zip(self.blocks, pairs, strict=False):
+        for block, (first, second) in steps:
             updates.append(block(x, first, second, mask))
             x = x + updates[-1]
         return self._sum_skips(torch.cat(updates, dim=2))
 
+    def _recompute(self, x: Tensor, steps: Steps, mask: Tensor | None) -> Tensor:
+        """Sum skip by skip; of each block its input alone is kept for the gradient."""
+        # as wide as one product would sum, inside autocast too
+        total = x.new_zeros(1, dtype=self.bottleneck.weight.dtype)
+        for block, norms in steps:
+            x, skip = recompute(_pass_block, block, x, *norms, mask)
+            total = total + skip
+        return total.to(skip.dtype)
+
     def _sum_skips(self, updates: Tensor) -> Tensor:
         """Map all blocks' updates [..., blocks * B, frames] to the sum of skips.
 
-        One product does for all: the wide sum is then never stored block by block.
+        One product does for all: the wide sum is then never stored block by block. For
+        its gradient the product keeps the updates, as the blocks' own skips would.
         """
         skips = [block.get_submodule("skip") for block in self.blocks]
         weight = torch.cat([skip.get_parameter("weight") for skip in skips], dim=2)
         bias = torch.stack([skip.get_parameter("bias") for skip in skips]).sum(0)
         return torch.matmul(weight, updates).add_(bias)
+
+
+def _pass_block(
+    block: Any, x: Tensor, first: nn.Module, second: nn.Module, mask: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Return a block's residual path and its skip."""
+    update = block(x, first, second, mask)
+    return x + update, block.skip(update)

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from speechbrain_fusion.data.files import written_whole
 
-SIGNALS = {"mixture": "noisy", "enhanced": "enhanced", "target": "clean"}
 # Decibels below the loudest cell that a spectrogram shows.
 RANGE = 70.0
 
@@ -54,8 +53,7 @@ def draw_run(
     history : sequence of dict
         The figures of each epoch.
     example : dict of str to Tensor
-        "mixture", "enhanced" and "target", [channels, time]; the first channel's
-        spectrogram is drawn.
+        Signals by title, [channels, time]; the first channel's spectrogram is drawn.
     rate : int
         Sample rate in Hz.
 
@@ -65,16 +63,20 @@ def draw_run(
         If matplotlib is not installed.
     """
     pyplot = import_pyplot()
+    wide = len(example)
     figure, axes = pyplot.subplots(
-        3, 3, figsize=(13, 8), layout="constrained", height_ratios=(2, 3, 2)
+        3,
+        wide,
+        figsize=(4 + 3 * wide, 8),
+        layout="constrained",
+        height_ratios=(2, 3, 2),
     )
-    names = [name for name in SIGNALS if name in example]
-    peak = max(float(example[name].nan_to_num().abs().max()) for name in names) or 1.0
-    loudest = max(_decibels(example[name][0], rate).max() for name in names)
-    for column, name in enumerate(names):
-        _draw_waveform(axes[0, column], example[name], rate, peak)
-        axes[0, column].set_title(SIGNALS[name])
-        image = _draw_spectrogram(axes[1, column], example[name][0], rate, loudest)
+    peak = max(float(x.nan_to_num().abs().max()) for x in example.values()) or 1.0
+    loudest = max(_decibels(x[0], rate).max() for x in example.values())
+    for column, (title, signal) in enumerate(example.items()):
+        _draw_waveform(axes[0, column], signal, rate, peak)
+        axes[0, column].set_title(title)
+        image = _draw_spectrogram(axes[1, column], signal[0], rate, loudest)
     figure.colorbar(image, ax=axes[1, :], label="dB re loudest cell")
     grid = axes[2, 0].get_gridspec()
     for axis in axes[2]:

@@ -31,7 +31,7 @@ def write_report(
     history : sequence of dict
         The figures of each epoch.
     example : dict of str to Tensor, optional
-        Signals "mixture", "enhanced" and "target" of one item, [channels, time].
+        Signals of one item by title, [channels, time], in the order to draw them.
     rate : int
         Their sample rate in Hz.
     by : str, optional

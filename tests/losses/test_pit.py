@@ -17,7 +17,7 @@ from speechbrain_fusion.losses.pit import (
     reorder,
     sum_above,
 )
-from speechbrain_fusion.losses.signal import FLOOR, si_sdr_loss
+from speechbrain_fusion.losses.signal import FLOOR, si_sdr_loss, snr_loss
 
 
 def talk(batch, talkers, time, seed=0, dtype=torch.float32):
@@ -43,6 +43,32 @@ def test_every_pair_scores_as_the_loss_of_two_signals(zero_mean, level):
         two = reference[:, i], estimate[:, j], lengths
         expected = si_sdr_loss(*two, reduction="none", zero_mean=zero_mean)
         torch.testing.assert_close(pairs[:, i, j], expected)
+
+
+@pytest.mark.parametrize("zero_mean", [True, False])
+def test_a_part_of_the_snr_is_added_to_every_pair(zero_mean):
+    reference, estimate = separated(3, 2, 500, dtype=torch.float64)
+    estimate = 0.3 * estimate - 0.2
+    lengths = torch.tensor([1.0, 0.5, 0.73])
+    without, with_snr = (
+        pairwise_si_sdr_loss(reference, estimate, lengths, zero_mean, weight)
+        for weight in (0.0, 0.25)
+    )
+    for i, j in itertools.product(range(2), repeat=2):
+        two = reference[:, i], estimate[:, j], lengths
+        expected = without[:, i, j] + 0.25 * snr_loss(*two, reduction="none")
+        torch.testing.assert_close(with_snr[:, i, j], expected)
+
+
+def test_the_snr_fixes_the_level():
+    reference, estimate = separated(2, 2, 500, dtype=torch.float64)
+    scale = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
+    slopes = []
+    for weight in (0.0, 0.1):
+        loss = pit_si_sdr_loss(reference, scale * estimate, snr_weight=weight)
+        slopes.append(torch.autograd.grad(loss, scale)[0].item())
+    assert slopes[0] == pytest.approx(0.0, abs=1e-6)
+    assert slopes[1] > 0.1
 
 
 def test_an_offset_far_above_a_signal_is_taken_out():

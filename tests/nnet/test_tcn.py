@@ -4,6 +4,7 @@ import torch.nn.functional as F
 
 from speechbrain_fusion.nnet import TemporalConvNet
 from speechbrain_fusion.nnet.tcn import PReLU
+from tests.nnet.memory import saved_bytes
 
 
 def test_prelu_is_one_prelu_per_ear_and_channel():
@@ -56,9 +57,13 @@ def test_a_causal_network_does_not_hear_the_future(taps):
 
 
 @pytest.mark.parametrize("causal", [True, False])
-def test_training_in_bf16_keeps_every_gradient_near_the_single_precision_one(causal):
+@pytest.mark.parametrize("checkpointing", [True, False])
+def test_training_in_bf16_keeps_every_gradient_near_the_single_precision_one(
+    causal, checkpointing
+):
     torch.manual_seed(0)
-    tcn = TemporalConvNet(16, 8, 16, 8, 9, blocks=2, repeats=1, causal=causal)
+    options = {"causal": causal, "checkpointing": checkpointing}
+    tcn = TemporalConvNet(16, 8, 16, 8, 9, blocks=2, repeats=1, **options)
     x, grads = torch.randn(2, 1, 16, 200), []
     for enabled in (False, True):
         tcn.zero_grad()
@@ -71,8 +76,10 @@ def test_training_in_bf16_keeps_every_gradient_near_the_single_precision_one(cau
 
 
 @pytest.mark.parametrize(("taps", "causal"), [(3, False), (128, True)])
-def test_a_compiled_network_has_the_same_gradients(taps, causal):
-    tcn = TemporalConvNet(4, 4, 4, 4, taps, blocks=1, repeats=1, causal=causal, ears=2)
+@pytest.mark.parametrize("checkpointing", [True, False])
+def test_a_compiled_network_has_the_same_gradients(taps, causal, checkpointing):
+    options = {"causal": causal, "ears": 2, "checkpointing": checkpointing}
+    tcn = TemporalConvNet(4, 4, 4, 4, taps, blocks=1, repeats=1, **options)
     compiled, x = torch.compile(tcn, backend="aot_eager"), torch.randn(2, 2, 4, 300)
     grads = [
         torch.autograd.grad(network(x).square().sum(), list(tcn.parameters()))
@@ -80,3 +87,47 @@ def test_a_compiled_network_has_the_same_gradients(taps, causal):
     ]
     for plain, other in zip(*grads, strict=True):
         assert (plain - other).norm() < 1e-5 * plain.norm()
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("share_norms", [True, False])
+@pytest.mark.parametrize("padded", [True, False])
+def test_checkpointing_changes_neither_output_nor_gradients(
+    causal, share_norms, padded
+):
+    x = torch.randn(2, 2, 6, 40, dtype=torch.float64, requires_grad=True)
+    mask = torch.ones(2, 1, 1, 40).double()
+    mask[1, ..., 30:] = 0
+    results = []
+    for checkpointing in (False, True):
+        torch.manual_seed(1)
+        tcn = TemporalConvNet(
+            6, 4, 8, 5, 3, 2, 2, causal, share_norms, 2, checkpointing=checkpointing
+        ).double()
+        y = tcn(x, mask if padded else None)
+        wanted = [x, *tcn.parameters()]
+        results.append((y, *torch.autograd.grad(y.square().sum(), wanted)))
+    torch.testing.assert_close(*results)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_with_checkpointing_a_block_keeps_its_input_alone(causal):
+    x, kept = torch.randn(2, 1, 16, 300), []
+    for repeats in (1, 3):
+        tcn = TemporalConvNet(16, 8, 32, 16, 3, 4, repeats, causal, checkpointing=True)
+        kept.append(saved_bytes(tcn, x))
+    further, bottleneck = 2 * 4, x[:, :, :8]
+    assert kept[1] - kept[0] == further * bottleneck.numel() * x.element_size()
+    tcn.checkpointing = False
+    assert saved_bytes(tcn, x) > 10 * kept[1]
+
+
+def test_without_gradients_checkpointing_is_idle():
+    tcn, x = (
+        TemporalConvNet(6, 4, 8, 5, 3, 2, 2, checkpointing=True),
+        torch.randn(2, 1, 6, 9),
+    )
+    with torch.no_grad():
+        evaluated = tcn(x)
+        tcn.checkpointing = False
+        assert torch.equal(evaluated, tcn(x))

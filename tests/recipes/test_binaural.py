@@ -1,10 +1,5 @@
 import csv
-import importlib.util
 import json
-import logging
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,8 +7,8 @@ import soundfile
 
 from speechbrain_fusion.brains.launch import resolve_include
 from tests.data.clarity_tree import write_tree
+from tests.recipes.running import ROOT, last_line, run_script
 
-ROOT = Path(__file__).parents[2]
 TRAIN = ROOT / "recipes" / "binaural" / "train.py"
 SMALL = {
     "output_folder": "out",
@@ -31,37 +26,9 @@ def make_arguments(name, recordings, **changes):
     return [f"hparams/{name}.yaml", *given]
 
 
-def run_script(arguments, folder):
-    """Run the recipe as a user does, from a folder of one's own."""
-    return subprocess.run(
-        [sys.executable, str(TRAIN), *arguments],
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 @pytest.fixture
-def run_here(tmp_path, monkeypatch):
-    """Run the recipe in this process; undo what it does to it."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    spec = importlib.util.spec_from_file_location("binaural_train", TRAIN)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module.main
-    for handler in set(root.handlers) - set(handlers):
-        handler.close()
-    root.handlers[:] = handlers
-    root.setLevel(level)
-
-
-def last_line(text):
-    return text.strip().splitlines()[-1]
+def run_here(load_recipe):
+    return load_recipe(TRAIN)
 
 
 def check_results(out, rate):
@@ -191,7 +158,9 @@ def test_another_model_does_not_touch_the_results(run_here, tmp_path, recordings
     with pytest.raises(ValueError, match=r"out: holds a run .* fuse.*expected"):
         run_here(make_arguments("fusion", recordings, fuse="back"))
     other = SMALL["enhancer"].replace("S: 6", "S: 7")
-    done = run_script(make_arguments("fusion", recordings, enhancer=other), tmp_path)
+    done = run_script(
+        TRAIN, make_arguments("fusion", recordings, enhancer=other), tmp_path
+    )
     assert done.returncode != 0
     assert "out: holds a run with other enhancer" in last_line(done.stderr)
     assert "expected" in last_line(done.stderr)
@@ -209,7 +178,9 @@ def test_another_model_is_not_evaluated(run_here, recordings):
 
 @pytest.mark.slow
 def test_an_error_ends_the_process_with_one_line_that_names_it(tmp_path, recordings):
-    done = run_script(make_arguments("fusion", recordings, batchsize=4), tmp_path)
+    done = run_script(
+        TRAIN, make_arguments("fusion", recordings, batchsize=4), tmp_path
+    )
     assert done.returncode != 0
     assert "no such key: ['batchsize']" in last_line(done.stderr)
     assert "expected one of" in last_line(done.stderr)

@@ -1,26 +1,15 @@
 import csv
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
+from tests.recipes.running import ROOT, run_script
 from tests.recipes.test_binaural import SMALL
 
-ROOT = Path(__file__).parents[2]
 COMPARE = ROOT / "recipes" / "binaural" / "compare.py"
 
 
 def compare(folder, *arguments):
-    return subprocess.run(
-        [sys.executable, str(COMPARE), *map(str, arguments)],
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run_script(COMPARE, arguments, folder)
 
 
 @pytest.mark.slow

@@ -97,7 +97,7 @@ def test_the_figure_does_with_little_history(tmp_path, history):
 
 
 def test_a_silent_output_is_drawn(tmp_path):
-    example = {kind: torch.zeros(2, 4000) for kind in SIGNALS}
+    example = {kind: torch.zeros(2, 4000) for kind in make_example()}
     draw_run(tmp_path / "run.png", HISTORY, example, RATE)
     assert png_size(tmp_path / "run.png")
 

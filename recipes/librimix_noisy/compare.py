@@ -1,0 +1,19 @@
+"""Compare separation alone, joint training and gradient modulation over trainings.
+
+    python recipes/librimix_noisy/compare.py --seeds 1 2 3 --jobs 2 -- \
+        --data_folder FOLDER
+
+Trains and tests every entry of compare.yaml with every seed on the same mixtures, then
+writes `comparison.csv`, `comparison.md` and `comparison.png`. Begun again it goes on
+where it stopped. What follows `--` goes to train.py.
+"""
+
+import sys
+
+from speechbrain_fusion.brains import compare_variants
+
+METRICS = ("si_sdr", "sdr", "pesq", "stoi", "residual_noise", "over_suppression")
+
+if __name__ == "__main__":
+    about = (__doc__ or "").splitlines()[0]
+    compare_variants(sys.argv[1:], __file__, about, METRICS, ("joint", "no_loss"))
