@@ -24,6 +24,9 @@ METRICS = {
     "over_suppression": MetricInfo("dB", "lower"),
 }
 
+# Scored in a network's own features: what comes in is another for each network.
+FEATURE_METRICS = ("residual_noise", "over_suppression")
+
 
 def metric_info(metric: str) -> MetricInfo:
     """Look up a metric's unit and direction; one that is not known has neither.

@@ -14,7 +14,7 @@ from speechbrain_fusion.metrics.comparison import (
     compare_trainings,
     read_scores,
 )
-from speechbrain_fusion.metrics.info import metric_info
+from speechbrain_fusion.metrics.info import FEATURE_METRICS, metric_info
 from speechbrain_fusion.report.figures import import_pyplot
 
 Tables = Mapping[str, Sequence[Path]]
@@ -112,7 +112,7 @@ def compare_systems(
             yield Row(
                 system,
                 metric,
-                _mean(read_scores(paths[0], metric, "unprocessed")),
+                _unprocessed(paths[0], metric),
                 np.array(means),
                 {
                     baseline: compare_trainings(paths, tables[baseline], metric)
@@ -120,6 +120,13 @@ def compare_systems(
                     if baseline != system
                 },
             )
+
+
+def _unprocessed(path: Path, metric: str) -> float:
+    """Average what all systems begin with, if there is such a thing."""
+    if metric in FEATURE_METRICS:
+        return math.nan
+    return _mean(read_scores(path, metric, "unprocessed"))
 
 
 def _mean(scores: Mapping[str, float]) -> float:
@@ -177,9 +184,10 @@ def markdown_table(rows: Sequence[Row], baselines: Sequence[str]) -> list[str]:
     by_place = {(row.system, row.metric): row for row in rows}
     trainings = len(rows[0].trainings)
     header = ["system", *(_heading(metric) for metric in metrics)]
-    before = [f"{by_place[systems[0], x].unprocessed:.3f}" for x in metrics]
+    before = [by_place[systems[0], x].unprocessed for x in metrics]
+    shown = ["-" if math.isnan(x) else f"{x:.3f}" for x in before]
     lines = [f"Mean ± standard deviation over {trainings} trainings:", ""]
-    lines += _markdown([header, ["unprocessed", *before]], first=True)
+    lines += _markdown([header, ["unprocessed", *shown]], first=True)
     lines += _markdown(
         [[name, *(_value(by_place[name, x]) for x in metrics)] for name in systems]
     )

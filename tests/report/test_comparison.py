@@ -85,3 +85,17 @@ def test_other_items_are_refused(tmp_path, tables):
     with pytest.raises(ValueError, match=r"hold different items: 1 are in one only"):
         write_comparison(tmp_path, tables, METRICS, ["none"])
     assert not (tmp_path / "comparison.csv").exists()
+
+
+def test_features_that_are_a_networks_own_have_no_common_beginning(tmp_path):
+    tables = {}
+    for place, name in enumerate(("joint", "tensor")):
+        tables[name] = [tmp_path / f"{name}.csv"]
+        lines = ["id,residual_noise_unprocessed,residual_noise_enhanced"]
+        lines += [f"i{n},{-5 - place},{-9 - place - n}" for n in range(3)]
+        tables[name][0].write_text("\n".join(lines))
+    write_comparison(tmp_path, tables, ["residual_noise"], ["joint"])
+    rows = read_rows(tmp_path)
+    assert rows["tensor", "residual_noise"]["minus_joint"] == "-1.0"
+    assert rows["tensor", "residual_noise"]["unprocessed"] == "nan"
+    assert "| unprocessed | - |" in (tmp_path / "comparison.md").read_text()
