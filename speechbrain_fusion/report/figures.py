@@ -77,7 +77,9 @@ def draw_run(
         _draw_waveform(axes[0, column], signal, rate, peak)
         axes[0, column].set_title(title)
         image = _draw_spectrogram(axes[1, column], signal[0], rate, loudest)
-    figure.colorbar(image, ax=axes[1, :], label="dB re loudest cell")
+    figure.colorbar(
+        image, ax=axes[1, :], label="dB re loudest cell", fraction=0.15 / wide, pad=0.01
+    )
     grid = axes[2, 0].get_gridspec()
     for axis in axes[2]:
         axis.remove()
