@@ -68,7 +68,8 @@ class GradientSums:
             sums[parameter] += gradient
         else:
             dtype = torch.promote_types(gradient.dtype, torch.float32)
-            sums[parameter] = gradient.to(dtype)
+            # autograd may give parts of one memory to two parameters
+            sums[parameter] = gradient.to(dtype, copy=True)
 
     def reduce(self, parameters: Sequence[Parameter]) -> None:
         """Average over all processes, in one message; they give the same parameters."""

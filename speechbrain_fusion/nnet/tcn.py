@@ -5,6 +5,7 @@ Source: Luo & Mesgarani, "Conv-TasNet", 2019, in the variant of Gajecki & Noguei
 by all blocks.
 """
 
+import functools
 import itertools
 from collections.abc import Iterable
 from typing import Any
@@ -237,7 +238,8 @@ class TemporalConvNet(nn.Module):
         """
         skips = [block.get_submodule("skip") for block in self.blocks]
         weight = torch.cat([skip.get_parameter("weight") for skip in skips], dim=2)
-        bias = torch.stack([skip.get_parameter("bias") for skip in skips]).sum(0)
+        # not stacked: all gradients would be one memory, and clipped several times
+        bias = functools.reduce(torch.add, [s.get_parameter("bias") for s in skips])
         return torch.matmul(weight, updates).add_(bias)
 
 

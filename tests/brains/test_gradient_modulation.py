@@ -147,11 +147,14 @@ def test_lower_precisions_are_summed_in_float32():
     assert sums.main[parameter].item() == 300
 
 
-def test_gradients_that_autograd_returns_twice_are_clipped_once():
+@pytest.mark.parametrize(
+    "join", [torch.add, lambda *parts: torch.stack(parts).sum(0)], ids=["add", "stack"]
+)
+def test_gradients_that_autograd_returns_twice_are_clipped_once(join):
     class Twice(multitask.Tasks):
         def compute_forward(self, batch, stage):
             speech, music = super().compute_forward(batch, stage)
-            offset = self.modules.offset["left"] + self.modules.offset["right"]
+            offset = join(self.modules.offset["left"], self.modules.offset["right"])
             return speech + offset, music
 
     def offset():

@@ -357,3 +357,19 @@ def test_bad_input(arguments, message):
     arguments = {"auxiliaries": [gradients(1)], **arguments}
     with pytest.raises(ValueError, match=message):
         modulate_gradients(gradients(0), **arguments)
+
+
+def test_in_place_the_main_gradients_become_the_update():
+    draw = torch.Generator().manual_seed(3)
+    main, auxiliary = (
+        [torch.randn(shape, generator=draw) for shape in ((3, 4), (70_000,))]
+        for _ in range(2)
+    )
+    expected, _ = modulate_gradients(main, [auxiliary])
+    kept = [gradient.clone() for gradient in auxiliary]
+    update, _ = modulate_gradients(main, [auxiliary], in_place=True)
+    for gradient, found, wanted in zip(main, update, expected, strict=True):
+        assert found.data_ptr() == gradient.data_ptr()
+        assert torch.equal(found, wanted)
+    for gradient, before in zip(auxiliary, kept, strict=True):
+        assert torch.equal(gradient, before)

@@ -131,3 +131,13 @@ def test_without_gradients_checkpointing_is_idle():
         evaluated = tcn(x)
         tcn.checkpointing = False
         assert torch.equal(evaluated, tcn(x))
+
+
+def test_gradients_are_clipped_once():
+    """Gradients that share memory would be scaled once for each parameter."""
+    tcn = TemporalConvNet(6, 4, 5, 7, 3, blocks=2, repeats=2)
+    tcn(torch.randn(2, 1, 6, 30)).square().sum().backward()
+    gradients = [p.grad for p in tcn.parameters() if p.grad is not None]
+    torch.nn.utils.clip_grad_norm_(tcn.parameters(), 0.5)
+    norm = torch.linalg.vector_norm(torch.cat([g.flatten() for g in gradients]))
+    torch.testing.assert_close(norm, torch.tensor(0.5), rtol=1e-4, atol=0)

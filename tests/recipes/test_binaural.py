@@ -51,7 +51,7 @@ def check_results(out, rate):
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "rate"), [("fusion", 8000), ("release", 16000)])
 def test_the_command_runs_from_another_folder(name, rate, tmp_path, recordings):
-    done = run_script(make_arguments(name, recordings), tmp_path)
+    done = run_script(TRAIN, make_arguments(name, recordings), tmp_path)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     check_results(tmp_path / "out", rate)
     assert "3 items" in done.stdout
