@@ -46,6 +46,17 @@ class Tasks(GradientModulationBrain):
             self.__dict__.setdefault("seen", []).append(self.gradient_statistics)
 
 
+def changed(change: Callable[[dict, int], dict]) -> type[Tasks]:
+    """Make tasks whose losses are changed, according to the step."""
+
+    class Changed(Tasks):
+        def compute_objectives(self, predictions, batch, stage):
+            losses = super().compute_objectives(predictions, batch, stage)
+            return change(losses, self.step)
+
+    return Changed
+
+
 def make_modules(dtype: torch.dtype = torch.float64) -> dict[str, nn.Module]:
     """Make them always with the same parameters."""
     torch.manual_seed(0)

@@ -13,6 +13,7 @@ from tests.brains import multitask, toy
 from tests.brains.multitask import (
     Training,
     batches,
+    changed,
     make_brain,
     make_data,
     make_modules,
@@ -242,74 +243,6 @@ def test_processes_project_many_losses_as_one(tmp_path, symmetric):
         torch.testing.assert_close(
             left["parameters"], alone["parameters"], rtol=0, atol=1e-10
         )
-
-
-# -- what must not pass silently -------------------------------------------------------
-
-
-def changed(change):
-    """Make tasks whose losses are changed."""
-
-    class Changed(multitask.Tasks):
-        def compute_objectives(self, predictions, batch, stage):
-            losses = super().compute_objectives(predictions, batch, stage)
-            return change(losses, self.step)
-
-    return Changed
-
-
-WRONG = {
-    "detached": (
-        lambda losses, step: {**losses, "speech": losses["speech"].detach()},
-        "gradient_modulation.main: 'speech' has no gradient, is it detached",
-    ),
-    "not a tensor": (
-        lambda losses, step: {**losses, "music": 0.5},
-        r"compute_objectives: expected a scalar tensor, got music: 0\.5",
-    ),
-    "nothing": (
-        lambda losses, step: {**losses, "music": None},
-        "compute_objectives: expected a scalar tensor, got music: None",
-    ),
-    "not a scalar": (
-        lambda losses, step: {**losses, "music": torch.ones(3)},
-        r"expected a scalar tensor, got music: torch\.Size\(\[3\]\)",
-    ),
-    "more losses": (
-        lambda losses, step: {
-            **losses,
-            **({"noise": losses["music"]} if step > 1 else {}),
-        },
-        r"expected the same losses in every batch and process, \['music', 'speech'\]",
-    ),
-}
-
-
-@pytest.mark.parametrize(("change", "message"), WRONG.values(), ids=WRONG)
-def test_losses_that_cannot_be(change, message):
-    brain = make_brain(kind=changed(change))
-    with pytest.raises(ValueError, match=message):
-        brain.fit(range(1), batches(make_data(12), 4))
-
-
-@pytest.mark.parametrize(
-    ("modulation", "message"),
-    [
-        ({"symmetric": "no"}, "symmetric: expected true or false, got 'no'"),
-        ({"weights": None}, "weights: expected a factor by the name .*got None"),
-        ({"weights": {"music": "0.1"}}, "weights: expected a finite factor"),
-        ({"shared": 3}, "shared: expected a list of modules, got 3"),
-    ],
-)
-def test_settings_of_another_kind(modulation, message):
-    with pytest.raises(ValueError, match=message):
-        make_brain(modulation)
-
-
-def test_settings_that_are_no_mapping():
-    hparams = {"gradient_modulation": "speech"}
-    with pytest.raises(ValueError, match=r"expected keys \['main'.*got 'speech'"):
-        multitask.Tasks(make_modules(), None, hparams, multitask.OPTIONS)
 
 
 def test_tied_weights_may_be_shared_by_two_names():
