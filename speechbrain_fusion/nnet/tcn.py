@@ -238,8 +238,9 @@ class TemporalConvNet(nn.Module):
         """
         skips = [block.get_submodule("skip") for block in self.blocks]
         weight = torch.cat([skip.get_parameter("weight") for skip in skips], dim=2)
+        biases: list[Tensor] = [skip.get_parameter("bias") for skip in skips]
         # not stacked: all gradients would be one memory, and clipped several times
-        bias = functools.reduce(torch.add, [s.get_parameter("bias") for s in skips])
+        bias = functools.reduce(torch.add, biases)
         return torch.matmul(weight, updates).add_(bias)
 
 
