@@ -1,5 +1,6 @@
 """Items that a manifest lists, taken whole or in segments."""
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -133,4 +134,10 @@ def in_turn(size: int, index: int, key: tuple[int, ...]) -> int:
     [0, 1, 2]
     """
     turn, place = divmod(index, size)
-    return int(np.random.default_rng([*key, turn]).permutation(size)[place])
+    return int(_order(size, (*key, turn))[place])
+
+
+# an epoch asks for one order again and again
+@functools.lru_cache(maxsize=8)
+def _order(size: int, key: tuple[int, ...]) -> np.ndarray:
+    return np.random.default_rng(key).permutation(size)
