@@ -73,7 +73,7 @@ def noisy_mixtures(
     -------
     >>> folder = getfixture("tmp_path")
     >>> counts, seeds = {"test": 1}, {"test": 2}
-    >>> noisy_mixtures(folder, folder, 8000, 2, "min", 1.0, counts, seeds, folder)
+    >>> noisy_mixtures(None, folder, 8000, 2, "min", 1.0, counts, seeds, folder)
     Traceback (most recent call last):
     ValueError: wham: expected a folder beside librispeech, got None
     """
