@@ -20,10 +20,14 @@ from torch.utils.data import Dataset
 from speechbrain_fusion.data.audio import AudioError, read, resample
 from speechbrain_fusion.data.batch import Example
 from speechbrain_fusion.data.librimix_layout import MODES
-from speechbrain_fusion.data.listed import in_turn
+from speechbrain_fusion.data.listed import in_turn, order_of_turn
 from speechbrain_fusion.data.loudness import PEAK, to_loudness
 from speechbrain_fusion.data.manifest import Entry, read_manifest
-from speechbrain_fusion.data.mixtures import mixture_example, mixture_info
+from speechbrain_fusion.data.mixtures import (
+    checked_speeds,
+    mixture_example,
+    mixture_info,
+)
 from speechbrain_fusion.data.source import PAUSE, TRIES, Source, read_stretch
 
 
@@ -48,8 +52,9 @@ class Plan:
 class DynamicMixtures(Dataset):
     """Seeded mixtures of recordings; item (epoch, index) is one mixture.
 
-    The talkers of a mixture are always different ones, and all talkers and noises come
-    before any comes again.
+    The talkers of a mixture are always different ones. All noises come before any comes
+    again, and all talkers too, but for those left over where their number is no
+    multiple of a mixture's.
 
     Arguments
     ---------
@@ -116,14 +121,13 @@ class DynamicMixtures(Dataset):
             raise ValueError(f"mode: expected one of {MODES}, got {mode!r}")
         if segment is not None and not segment * rate >= 1:
             raise ValueError(f"segment: expected a sample at least, got {segment} s")
-        if not speeds or min(speeds) < 1:
-            raise ValueError(f"speeds: expected percentages above 0, got {speeds}")
         if min(size, talkers) < 1:
             raise ValueError(f"size, talkers: expected 1 at least: {size}, {talkers}")
         self.voices = _by_talker(read_manifest(speech), speech, talkers)
         self.noises = list(read_manifest(noise).values())
         self.rate, self.size, self.talkers, self.segment = rate, size, talkers, segment
-        self.mode, self.seed, self.fixed, self.speeds = mode, seed, fixed, [*speeds]
+        self.mode, self.seed, self.fixed = mode, seed, fixed
+        self.speeds = checked_speeds(speeds)
         self.speech_level = _bounds("speech_level", speech_level)
         self.noise_level = _bounds("noise_level", noise_level)
 
@@ -141,7 +145,7 @@ class DynamicMixtures(Dataset):
         return mixture_example(f"mixture{key[1]:05d}", signals, info)
 
     def seconds(self, key: tuple[int, int]) -> float:
-        """Tell how long item (epoch, index) is, to a sample, without mixing it."""
+        """Tell how long item (epoch, index) is, to two samples, without mixing it."""
         lengths = [
             part.entry["samples"] / part.entry["rate"] * 100 / part.speed
             for part in self.plan(*key).talkers
@@ -170,7 +174,7 @@ class DynamicMixtures(Dataset):
         rng = np.random.default_rng([*keys[0], index])
         groups = len(self.voices) // self.talkers
         turn, place = divmod(index, groups)
-        order = np.random.default_rng([*keys[1], turn]).permutation(len(self.voices))
+        order = order_of_turn(len(self.voices), (*keys[1], turn))
         chosen = order[place * self.talkers : (place + 1) * self.talkers]
         noise = self.noises[in_turn(len(self.noises), index, keys[2])]
         return Plan(
@@ -232,11 +236,13 @@ class DynamicMixtures(Dataset):
     def _cut(self, voice: np.ndarray, samples: int, place: float) -> np.ndarray:
         """Cut a segment where the talker does not pause, or pad at the end."""
         spare = voice.size - samples
-        if spare <= 0 or self.segment is None:
-            return np.pad(voice[:samples], (0, max(-spare, 0)))
+        if spare <= 0:
+            return np.pad(voice, (0, -spare))
+        # whole recordings begin together, unless a pause is as long as the mixture
+        first = 0.0 if self.segment is None else place
         for attempt in range(TRIES):
-            # the drawn place first, then evenly on through the recording
-            start = int((place + attempt / TRIES) % 1 * (spare + 1))
+            # the wanted place first, then evenly on through the recording
+            start = int((first + attempt / TRIES) % 1 * (spare + 1))
             segment = voice[start : start + samples]
             if np.square(segment).mean() > PAUSE:
                 break

@@ -49,7 +49,8 @@ def write_folder(
     stamp = folder / marker
     if _says(stamp, version):
         return folder
-    if not stamp.is_file() and not _is_free(folder):
+    # in this order: another process may put a whole folder there in between
+    if not _is_free(folder) and not stamp.is_file():
         raise FileExistsError(
             f"{folder}: expected no folder, an empty one or one with {marker}"
         )

@@ -14,7 +14,7 @@ Source: Cosentino et al., "LibriMix: An Open-Source Dataset for Generalizable Sp
 Separation", arXiv 2005.11262.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +61,7 @@ def librimix_mixtures(
     seeds: Mapping[str, int],
     train_set: str = "train-360",
     demo_folder: Path | str = "results/demo_librimix",
+    speeds: Sequence[int] = (100,),
 ) -> dict[str, LibriMixtures]:
     """Check LibriMix once and read it in training.
 
@@ -89,6 +90,8 @@ def librimix_mixtures(
         "train-360" or "train-100".
     demo_folder : Path or str
         Where the demo is written if there is no data folder.
+    speeds : sequence of int
+        In percent, of which each talker gets one in training.
 
     Returns
     -------
@@ -118,7 +121,9 @@ def librimix_mixtures(
     parts = {split: part_of(split, train_set) for split in counts}
     arguments = [folder, save_folder, rate, talkers, mode, parts]
     manifests = run_on_main(prepare_librimix, arguments)
-    return LibriMixtures.by_split(manifests, rate, segment, counts, seeds)
+    return LibriMixtures.by_split(
+        manifests, rate, segment, counts, seeds, speeds=speeds
+    )
 
 
 def prepare_librimix(

@@ -54,7 +54,7 @@ def noisy_mixtures(
         Train on new mixtures of `librispeech` and `wham` in every epoch
         (`dynamic_librispeech`).
     speeds : sequence of int
-        Speeds of the talkers in newly made mixtures, in percent.
+        Speeds of the talkers in training, in percent.
     noise_split : mapping of str to list of str, optional
         Which noises of `recordings` validate and test, by name.
 
@@ -91,10 +91,12 @@ def noisy_mixtures(
     made: dict[str, Dataset] = {}
     if fixed and librispeech and wham and metadata and data_folder is None:
         folders = librispeech, wham, metadata, save_folder
-        made |= rendered_librimix(*folders, *kind, fixed, seeds, train_set)
+        made |= rendered_librimix(*folders, *kind, fixed, seeds, train_set, speeds)
     elif fixed:
         options = fixed, seeds, train_set, demo_folder
-        made |= librimix_mixtures(data_folder, save_folder, *kind, *options)
+        made |= librimix_mixtures(
+            data_folder, save_folder, *kind, *options, speeds=speeds
+        )
     if anew and librispeech and wham:
         folder, numbers = Path(save_folder, "dynamic"), _numbers(anew)
         made |= dynamic_librispeech(

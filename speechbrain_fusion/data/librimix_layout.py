@@ -4,6 +4,7 @@ See `speechbrain_fusion.data.librimix` for the layout.
 """
 
 import csv
+import math
 from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
 
@@ -205,7 +206,7 @@ def _from_table(path: Path, talkers: int) -> dict[str, dict[str, str]]:
         row["mixture_ID"]: {
             kind: PureWindowsPath(row[column]).name for kind, column in columns.items()
         }
-        for row in read_table(path, ["mixture_ID", *columns.values()])
+        for row in read_table(path, [*columns.values()])
     }
 
 
@@ -223,7 +224,7 @@ def _noise_levels(path: Path) -> dict[str, float]:
     """Read the noise against all talkers in dB, where there is a table."""
     if not path.is_file():
         return {}
-    rows = read_table(path, ["mixture_ID", "noise_SNR"])
+    rows = read_table(path, ["noise_SNR"])
     return {row["mixture_ID"]: number(row, "noise_SNR", path) for row in rows}
 
 
@@ -247,6 +248,26 @@ def number(row: dict[str, str], column: str, path: Path) -> float:
         raise AudioError(f"{where}: expected a number, got {row[column]!r}") from error
 
 
+def gain(row: dict[str, str], column: str, path: Path) -> float:
+    """Read a gain from a row of a table; see `number`.
+
+    Raises
+    ------
+    AudioError
+        If it is not above zero and finite.
+
+    Example
+    -------
+    >>> gain({"mixture_ID": "1-1-1_2-1-1", "gain": "0.5"}, "gain", Path("a.csv"))
+    0.5
+    """
+    value = number(row, column, path)
+    if not 0 < value < math.inf:
+        where = f"{path}: {row['mixture_ID']}, {column}"
+        raise AudioError(f"{where}: expected a gain above 0, got {row[column]!r}")
+    return value
+
+
 def read_table(path: Path, columns: Sequence[str]) -> Rows:
     """Read a table of LibriMix.
 
@@ -255,7 +276,7 @@ def read_table(path: Path, columns: Sequence[str]) -> Rows:
     path : Path
         A CSV file.
     columns : sequence of str
-        The columns that are needed.
+        The columns that are needed beside mixture_ID.
 
     Returns
     -------
@@ -265,7 +286,8 @@ def read_table(path: Path, columns: Sequence[str]) -> Rows:
     Raises
     ------
     AudioError
-        If it cannot be read, has no row or lacks a column or a value, naming it.
+        If it cannot be read, has no row, lacks a column or a value or has a mixture
+        twice, naming it.
 
     Example
     -------
@@ -281,10 +303,14 @@ def read_table(path: Path, columns: Sequence[str]) -> Rows:
         raise AudioError(f"{path}: not a readable table ({error})") from error
     if not rows:
         raise AudioError(f"{path}: no row, expected a line for each mixture")
+    lines: dict[str, int] = {}
     for line, row in enumerate(rows, start=2):
-        missing = [column for column in columns if not row.get(column)]
+        missing = [each for each in ("mixture_ID", *columns) if not row.get(each)]
         if missing:
             raise AudioError(f"{path}: line {line}: expected {', '.join(missing)}")
+        name = row["mixture_ID"]
+        if lines.setdefault(name, line) != line:
+            raise AudioError(f"{path}: line {line}: {name} as in line {lines[name]}")
     return rows
 
 

@@ -158,13 +158,21 @@ def _sum(signals: Sequence[np.ndarray]) -> np.ndarray:
 class RenderedMixtures(Mixtures):
     """Mixtures rendered when they are taken; see `Mixtures` for how they are."""
 
+    # the last one, of which several places may be tried
+    _rendered: tuple[Entry, np.ndarray] | None = None
+
     def load(self, entry: Entry, start: int, samples: int) -> np.ndarray:
         """Render a mixture and cut it; see `Mixtures.load`."""
+        if self._rendered is None or self._rendered[0] is not entry:
+            self._rendered = entry, self._render(entry)
+        return self._rendered[1][:, start : start + samples].copy()
+
+    def _render(self, entry: Entry) -> np.ndarray:
         mixture = render_entry(entry, self.rate)
         if mixture.shape[-1] != entry["samples"]:
             files = ", ".join(entry["sources"])
             raise AudioError(f"{files}: other lengths than when they were prepared")
-        return mixture[:, start : start + samples]
+        return mixture
 
 
 def render_entry(entry: Entry, rate: int) -> np.ndarray:

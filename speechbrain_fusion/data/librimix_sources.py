@@ -12,7 +12,7 @@ resampled.
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from speechbrain.utils.distributed import run_on_main
@@ -22,8 +22,8 @@ from speechbrain_fusion.data.audio import AudioError
 from speechbrain_fusion.data.librimix_layout import (
     SUBSETS,
     folder_of,
+    gain,
     mixtures_folder,
-    number,
     part_of,
     read_table,
 )
@@ -54,6 +54,7 @@ def rendered_librimix(
     counts: Mapping[str, int | None],
     seeds: Mapping[str, int],
     train_set: str = "train-360",
+    speeds: Sequence[int] = (100,),
 ) -> dict[str, RenderedMixtures]:
     """Check what LibriMix is made of once and render its mixtures in training.
 
@@ -61,7 +62,7 @@ def rendered_librimix(
     ---------
     librispeech, wham, metadata : Path or str
         Laid out as this module says.
-    save_folder, rate, talkers, mode, segment, counts, seeds, train_set
+    save_folder, rate, talkers, mode, segment, counts, seeds, train_set, speeds
         See `librimix_mixtures`.
 
     Returns
@@ -80,7 +81,9 @@ def rendered_librimix(
     parts = {split: part_of(split, train_set) for split in counts}
     folders = [librispeech, wham, metadata, save_folder]
     manifests = run_on_main(prepare_rendering, [*folders, rate, talkers, mode, parts])
-    return RenderedMixtures.by_split(manifests, rate, segment, counts, seeds)
+    return RenderedMixtures.by_split(
+        manifests, rate, segment, counts, seeds, speeds=speeds
+    )
 
 
 def prepare_rendering(
@@ -151,15 +154,17 @@ def _mixtures(
 ) -> Manifest:
     """Turn a part's metadata into entries."""
     path = tables / f"{tables.name.lower()}_{SUBSETS[part]}.csv"
+    if not path.is_file():
+        raise AudioError(f"{path}: missing, expected a table of LibriMix's metadata")
     sources = [f"source_{place}" for place in range(1, talkers + 1)]
     columns = [f"{each}_{kind}" for each in sources for kind in ("path", "gain")]
-    rows = read_table(path, ["mixture_ID", *columns, "noise_path", "noise_gain"])
+    rows = read_table(path, [*columns, "noise_path", "noise_gain"])
     return {
         row["mixture_ID"]: {
             "sources": [str(speech / row[f"{each}_path"]) for each in sources],
-            "gains": [number(row, f"{each}_gain", path) for each in sources],
+            "gains": [gain(row, f"{each}_gain", path) for each in sources],
             **_noise(noise, row["noise_path"]),
-            "noise_gain": number(row, "noise_gain", path),
+            "noise_gain": gain(row, "noise_gain", path),
             "talkers": [_talker(row[f"{each}_path"], path) for each in sources],
             "mode": mode,
         }

@@ -30,7 +30,7 @@ DEMO_COUNTS = {"train": 160, "valid": 24, "test": 48}
 SEEDS = {"train": 0, "valid": 1, "test": 2}
 NOISE = "noise"
 # Raise it with every change of what write_librimix writes.
-VERSION = "1"
+VERSION = "2"
 MARKER = ".small-librimix"
 
 

@@ -4,7 +4,7 @@ import functools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -84,15 +84,19 @@ class ListedItems(Dataset, ABC):
         segment: float | None,
         counts: Mapping[str, int | None],
         seeds: Mapping[str, int],
+        **training: Any,
     ) -> dict[str, Items]:
-        """Make the items of every split in `counts`, in segments for "train" alone."""
+        """Make the items of every split in `counts`.
+
+        Segments and what else is given as options are for "train" alone.
+        """
         return {
             split: cls(
                 manifests[split],
                 rate,
-                segment=segment if split == "train" else None,
                 count=count,
                 seed=seeds[split],
+                **({"segment": segment, **training} if split == "train" else {}),
             )
             for split, count in counts.items()
         }
@@ -134,10 +138,31 @@ def in_turn(size: int, index: int, key: tuple[int, ...]) -> int:
     [0, 1, 2]
     """
     turn, place = divmod(index, size)
-    return int(_order(size, (*key, turn))[place])
+    return int(order_of_turn(size, (*key, turn))[place])
 
 
 # an epoch asks for one order again and again
 @functools.lru_cache(maxsize=8)
-def _order(size: int, key: tuple[int, ...]) -> np.ndarray:
-    return np.random.default_rng(key).permutation(size)
+def order_of_turn(size: int, key: tuple[int, ...]) -> np.ndarray:
+    """Draw the order of `size` things in a turn.
+
+    Arguments
+    ---------
+    size : int
+        How many there are.
+    key : tuple of int
+        The seed of this order alone.
+
+    Returns
+    -------
+    np.ndarray
+        0 to size - 1 in any order, read-only.
+
+    Example
+    -------
+    >>> sorted(order_of_turn(3, (7, 0)).tolist())
+    [0, 1, 2]
+    """
+    order = np.random.default_rng(key).permutation(size)
+    order.flags.writeable = False
+    return order

@@ -79,7 +79,8 @@ def to_loudness(
     Raises
     ------
     AudioError
-        If the signal is softer than can be measured.
+        If there is nothing to hear. Below -70 LUFS, where the meter ends, a signal is
+        measured as if it were louder.
 
     Example
     -------
@@ -87,8 +88,11 @@ def to_loudness(
     >>> round(loudness(to_loudness(noise, 16000, -30.0), 16000), 2)
     -30.0
     """
-    level = loudness(signal, rate)
+    level, peak = loudness(signal, rate), np.abs(signal).max()
+    if level == -math.inf and peak > 0:
+        louder = HEADROOM / peak
+        level = loudness(louder * signal, rate) - 20 * math.log10(louder)
     if level == -math.inf:
-        raise AudioError(f"{name}: softer than -70 LUFS, expected something to hear")
-    gain, peak = 10 ** ((wanted - level) / 20), np.abs(signal).max()
+        raise AudioError(f"{name}: silent, expected something to hear")
+    gain = 10 ** ((wanted - level) / 20)
     return signal * np.float32(gain if gain * peak < 1 else PEAK / peak)

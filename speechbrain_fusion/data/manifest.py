@@ -52,7 +52,7 @@ def audio_files(folder: Path) -> list[Path]:
     return sorted(path for path in paths if path.suffix.lower() in SUFFIXES)
 
 
-def inspect(path: Path, lowest_rate: int, channels: int = 1) -> Entry:
+def inspect(path: Path, lowest_rate: int, channels: int | None = 1) -> Entry:
     """Read a file through and describe it, or say why it cannot be used.
 
     Arguments
@@ -61,8 +61,8 @@ def inspect(path: Path, lowest_rate: int, channels: int = 1) -> Entry:
         An audio file.
     lowest_rate : int
         The rate in Hz it must at least have.
-    channels : int
-        The number of channels it must have.
+    channels : int or None
+        The number of channels it must have; None for any, of which the first counts.
 
     Returns
     -------
@@ -82,7 +82,9 @@ def inspect(path: Path, lowest_rate: int, channels: int = 1) -> Entry:
     16000
     """
     signal, rate = read(path)
-    if signal.shape[0] != channels:
+    if channels is None:
+        signal = signal[:1]
+    elif signal.shape[0] != channels:
         raise AudioError(f"{path}: {signal.shape[0]} channels, expected {channels}")
     if rate < lowest_rate:
         raise AudioError(f"{path}: rate {rate} Hz, expected at least {lowest_rate} Hz")
@@ -102,7 +104,7 @@ def inspect(path: Path, lowest_rate: int, channels: int = 1) -> Entry:
 
 
 def inspect_each(
-    paths: Iterable[Path], lowest_rate: int, channels: int = 1, jobs: int = -1
+    paths: Iterable[Path], lowest_rate: int, channels: int | None = 1, jobs: int = -1
 ) -> list[Entry | AudioError]:
     """Inspect many files in parallel, with a progress bar.
 

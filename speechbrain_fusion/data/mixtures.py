@@ -1,11 +1,14 @@
 """Mixtures of talkers as training and evaluation take them, wherever they come from."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from speechbrain_fusion.data.audio import resample
 from speechbrain_fusion.data.batch import Example
 from speechbrain_fusion.data.listed import ListedItems
 from speechbrain_fusion.data.manifest import Entry
@@ -18,11 +21,23 @@ class Mixtures(ListedItems):
     """Listed mixtures, whole or in segments (see `ListedItems`).
 
     All signals of a mixture are cut at the same place, which is drawn again where a
-    talker pauses. A mixture shorter than a segment is taken whole. Of an entry in the
-    manifest are used: samples at the wanted rate, talkers (a list of names) and, where
-    known, snr in dB. A subclass says in `load` where the signals come from.
+    talker pauses. A mixture shorter than a segment is taken whole. Each talker may be
+    played at another speed; the mixture is then made anew of them and its noise, and
+    whole ones end where the fastest voice can. Of an entry in the manifest are used:
+    samples at the wanted rate, talkers (a list of names) and, where known, snr in dB. A
+    subclass says in `load` where the signals come from.
 
-    Takes the arguments of `ListedItems`.
+    Arguments
+    ---------
+    manifest, rate, segment, count, seed
+        See `ListedItems`.
+    speeds : sequence of int
+        In percent, of which each talker gets one.
+
+    Raises
+    ------
+    AudioError, ValueError
+        What `ListedItems` raises; ValueError also for speeds that are not positive.
 
     Example
     -------
@@ -36,11 +51,24 @@ class Mixtures(ListedItems):
     torch.Size([2, 9])
     """
 
+    def __init__(
+        self,
+        manifest: Path | str,
+        rate: int,
+        segment: float | None = None,
+        count: int | None = None,
+        seed: int = 0,
+        speeds: Sequence[int] = (100,),
+    ) -> None:
+        super().__init__(manifest, rate, segment, count, seed)
+        self.speeds = checked_speeds(speeds)
+
     def __getitem__(self, key: tuple[int, int]) -> Example:
         """Load mixture `index` of an epoch, given as (epoch, index)."""
         name, entry = self.pick(*key)
         signals = self._draw(entry, np.random.default_rng([self.seed, *key]))
-        info = mixture_info(name, entry["talkers"], signals, entry.get("snr"))
+        snr = entry.get("snr") if self.speeds == [100] else None
+        info = mixture_info(name, entry["talkers"], signals, snr)
         return mixture_example(name, signals, info)
 
     def seconds(self, key: tuple[int, int]) -> float:
@@ -67,22 +95,81 @@ class Mixtures(ListedItems):
         """
 
     def _samples(self, entry: Entry) -> int:
-        """Count the samples that an item takes of a mixture."""
+        """Count the samples that an item gets of a mixture."""
+        whole = entry["samples"] * 100 // self._fastest()
         if self.segment is None:
-            return entry["samples"]
-        return min(entry["samples"], round(self.segment * self.rate))
+            return whole
+        return min(whole, round(self.segment * self.rate))
+
+    def _fastest(self) -> int:
+        """Say which speed decides how much is loaded; the noise keeps its own."""
+        return max(100, *self.speeds)
 
     def _draw(self, entry: Entry, rng: np.random.Generator) -> np.ndarray:
         """Load the mixture where, if anywhere, all talkers are heard."""
         samples = self._samples(entry)
-        spare = entry["samples"] - samples
+        loaded = -(-samples * self._fastest() // 100)
+        spare = entry["samples"] - loaded
         # a whole mixture has but one place
         for _ in range(TRIES if spare else 1):
             start = int(rng.integers(spare + 1))
-            signals = self.load(entry, start, samples)
+            signals = self.load(entry, start, loaded)
             if np.square(signals[2:]).mean(-1).min() > PAUSE:
                 break
+        speeds = rng.choice(self.speeds, len(signals) - 2)
+        return at_speeds(signals, speeds.tolist())[:, :samples]
+
+
+def at_speeds(signals: np.ndarray, speeds: Sequence[int]) -> np.ndarray:
+    """Play each talker of a mixture at a speed and mix again, with the same noise.
+
+    Arguments
+    ---------
+    signals : np.ndarray
+        Mixture, clean mixture and each talker, float32 [2 + talkers, time].
+    speeds : sequence of int
+        Of each talker, in percent.
+
+    Returns
+    -------
+    np.ndarray
+        Like `signals`, as long as the shortest of talkers and noise. If all are 100
+        they stay as they are.
+
+    Example
+    -------
+    >>> at_speeds(np.ones((4, 210), "float32"), [100, 105]).shape
+    (4, 200)
+    """
+    if {*speeds} == {100}:
         return signals
+    mixture, clean, *talkers = signals
+    parts = [mixture - clean] + [
+        resample(talker, speed, 100)
+        for talker, speed in zip(talkers, speeds, strict=True)
+    ]
+    samples = min(part.size for part in parts)
+    noise, *talkers = (part[:samples] for part in parts)
+    clean = np.sum(talkers, axis=0)
+    return np.stack([clean + noise, clean, *talkers])
+
+
+def checked_speeds(speeds: Sequence[int]) -> list[int]:
+    """Return the speeds as a list, if they are some.
+
+    Raises
+    ------
+    ValueError
+        If there is none or one that is not positive.
+
+    Example
+    -------
+    >>> checked_speeds((95, 100))
+    [95, 100]
+    """
+    if not speeds or min(speeds) < 1:
+        raise ValueError(f"speeds: expected percentages above 0, got {speeds}")
+    return [*speeds]
 
 
 def mixture_example(name: str, signals: np.ndarray, info: dict[str, Any]) -> Example:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import soundfile
 from speechbrain.utils.logger import get_logger
 
 from speechbrain_fusion.data.audio import AudioError
@@ -23,7 +22,7 @@ logger = get_logger(__name__)
 Found = Mapping[str, Entry | AudioError]
 Complete = Callable[[str, Entry, Mapping[str, Entry]], Entry]
 # Of what an entry holds: manifests of another version are built again.
-VERSION = 1
+VERSION = 2
 
 
 def prepare_mixtures(
@@ -103,7 +102,7 @@ def inspect_at(
     rate : int
         The rate in Hz that they must have.
     mono : bool
-        Whether they must have one channel.
+        Whether they must have one channel; else the first counts.
     jobs : int
         Threads that read, -1 for one per core.
 
@@ -118,26 +117,14 @@ def inspect_at(
     ['nowhere.wav: missing']
     """
     unique = dict.fromkeys(paths)
-    by_channels: dict[int, list[Path]] = {}
-    for path in unique:
-        if path.exists():
-            by_channels.setdefault(1 if mono else _channels(path), []).append(path)
     found: dict[str, Entry | AudioError] = {
         str(path): AudioError(f"{path}: missing") for path in unique
     }
-    for channels, group in by_channels.items():
-        described = inspect_each(group, rate, channels, jobs)
-        for path, entry in zip(group, described, strict=True):
-            found[str(path)] = _at_rate(path, entry, rate)
+    present = [path for path in unique if path.exists()]
+    described = inspect_each(present, rate, 1 if mono else None, jobs)
+    for path, entry in zip(present, described, strict=True):
+        found[str(path)] = _at_rate(path, entry, rate)
     return found
-
-
-def _channels(path: Path) -> int:
-    """Count a file's channels; one that cannot be read is left to the inspection."""
-    try:
-        return soundfile.info(str(path)).channels
-    except (soundfile.SoundFileError, OSError):
-        return 1
 
 
 def _at_rate(path: Path, entry: Entry | AudioError, rate: int) -> Entry | AudioError:

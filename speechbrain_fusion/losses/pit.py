@@ -80,16 +80,29 @@ def pairwise_si_sdr_loss(
     tensor([[[ 20., -20.],
              [-20.,  20.]]])
     """
+    si_sdr, snr = _pairs(reference, estimate, lengths, zero_mean, snr_weight)
+    return si_sdr + snr
+
+
+def _pairs(
+    reference: Tensor,
+    estimate: Tensor,
+    lengths: Tensor | None,
+    zero_mean: bool,
+    snr_weight: float,
+) -> tuple[Tensor, Tensor]:
+    """Compute the SI-SDR's and the weighted SNR's part of all pairs' costs."""
     with torch.autocast(reference.device.type, enabled=False):
         signals = _stack(reference, estimate, lengths)
         gram = _Gram.apply(signals)
         gram = gram / gram[:, -1:, -1:].clamp(min=1)
         talkers = reference.shape[1]
         centred = gram - gram[:, -1:] * gram[:, -1:].mT if zero_mean else gram
-        costs = _si_sdr_loss(*_products(centred, talkers))
+        si_sdr = _si_sdr_loss(*_products(centred, talkers))
+        snr = torch.zeros_like(si_sdr)
         if snr_weight:
-            costs = costs + snr_weight * _snr_loss(*_products(gram, talkers))
-        return costs.to(signals.dtype)
+            snr = snr_weight * _snr_loss(*_products(gram, talkers))
+        return si_sdr.to(signals.dtype), snr.to(signals.dtype)
 
 
 def _stack(reference: Tensor, estimate: Tensor, lengths: Tensor | None) -> Tensor:
@@ -171,7 +184,9 @@ def best_permutation(costs: Tensor) -> Tensor:
     """
     costs, talkers = costs.detach(), costs.shape[-1]
     if talkers > ENUMERATED:
-        assigned = [linear_sum_assignment(item)[1] for item in costs.cpu().numpy()]
+        # SciPy refuses NaN, which the loss will show
+        finite = costs.nan_to_num().cpu().numpy()
+        assigned = [linear_sum_assignment(item)[1] for item in finite]
         return torch.from_numpy(np.stack(assigned)).to(costs.device)
     orders = torch.tensor(
         list(itertools.permutations(range(talkers))), device=costs.device
@@ -226,9 +241,9 @@ def pit_si_sdr_loss(
     reduction : str
         "mean" over items, or "none".
     threshold : float, optional
-        Items that are better (at or below it, in dB) are left out of the mean, so that
-        learning goes to what is not yet solved; -30 in the published systems. What is
-        kept is counted over all ranks (`mean_over_ranks`).
+        Items whose negative SI-SDR is at or below it, in dB, are left out of the mean,
+        so that learning goes to what is not yet solved; -30 in the published systems.
+        What is kept is counted over all ranks (`mean_over_ranks`).
     zero_mean : bool
         Take out the means over the valid samples first, as SI-SNR does.
     snr_weight : float
@@ -253,17 +268,20 @@ def pit_si_sdr_loss(
     """
     if reduction not in REDUCTIONS:
         raise ValueError(f"reduction must be one of {REDUCTIONS}, got {reduction!r}")
-    costs = pairwise_si_sdr_loss(reference, estimate, lengths, zero_mean, snr_weight)
-    permutation = best_permutation(costs)
-    values = costs.gather(-1, permutation.unsqueeze(-1)).mean((-2, -1))
+    si_sdr, snr = _pairs(reference, estimate, lengths, zero_mean, snr_weight)
+    permutation = best_permutation(si_sdr + snr).unsqueeze(-1)
+    scores = si_sdr.gather(-1, permutation).mean((-2, -1))
+    values = scores + snr.gather(-1, permutation).mean((-2, -1))
     if reduction == "none":
         return values
     if threshold is None:
         return values.mean()
-    return mean_over_ranks(*sum_above(values, threshold))
+    return mean_over_ranks(*sum_above(values, threshold, scores))
 
 
-def sum_above(values: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+def sum_above(
+    values: Tensor, threshold: float, scores: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Sum and count the items that are worse than a threshold.
 
     Arguments
@@ -271,7 +289,9 @@ def sum_above(values: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
     values : torch.Tensor
         Losses of items, shape [batch].
     threshold : float
-        In the unit of the losses.
+        In the unit of the scores.
+    scores : torch.Tensor, optional
+        What decides, shape [batch]; by default the losses.
 
     Returns
     -------
@@ -283,7 +303,8 @@ def sum_above(values: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
     >>> sum_above(torch.tensor([-35.0, -10.0, -5.0]), -30.0)
     (tensor(-15.), tensor(2))
     """
-    kept = ~(values <= threshold)  # NaN is kept: it must be seen
+    judged = values if scores is None else scores
+    kept = ~(judged <= threshold)  # NaN is kept: it must be seen
     return values.where(kept, 0.0).sum(), kept.sum()
 
 

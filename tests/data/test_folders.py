@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from speechbrain_fusion.data import folders
 from speechbrain_fusion.data.folders import write_folder
 
 MARKER = ".version"
@@ -71,3 +72,14 @@ def test_several_writers_agree(tmp_path):
     with ThreadPoolExecutor(4) as pool:
         assert len({*pool.map(write, range(4))}) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
+
+
+def test_a_folder_that_appears_while_it_is_looked_for_is_taken(tmp_path, monkeypatch):
+    def appear(folder: Path) -> bool:
+        monkeypatch.undo()
+        write_folder(folder, MARKER, "1", writer("first"))
+        return False
+
+    monkeypatch.setattr(folders, "_is_free", appear)
+    write_folder(tmp_path / "corpus", MARKER, "1", writer("second"))
+    assert (tmp_path / "corpus" / "a.txt").read_text() == "first"

@@ -1,9 +1,11 @@
 """LibriMix's published tree becomes examples: all signals of one from one place."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.signal
 import soundfile
 import torch
 from torch.utils.data import DataLoader
@@ -208,6 +210,94 @@ def test_fewer_whole_mixtures_are_evenly_spaced(root, save):
         mixture_id(21, 2),
         mixture_id(22, 2),
     ]
+
+
+# -- talkers at other speeds ----------------------------------------------------------
+
+
+@pytest.fixture
+def tones(root) -> Path:
+    """One mixture of 4 s: talkers with tones of 500 and 1200 Hz, noise of 3000 Hz."""
+    folder = write_tree(root, parts=("train-360", "test"), count=1, seconds=4.0)
+    for part in ("train-360", "test"):
+        name = next((folder / part / "s1").iterdir()).name
+        time = np.arange(32000) / 8000
+        waves = [0.1 * np.sin(2 * np.pi * f * time) for f in (500, 1200, 3000)]
+        kinds = {"s1": waves[0], "s2": waves[1], "mix_clean": waves[0] + waves[1]}
+        for kind, signal in (kinds | {"mix_both": sum(waves)}).items():
+            write(folder / part / kind / name, signal, 8000)
+    return root
+
+
+def pitches(signals: torch.Tensor, count: int) -> list[int]:
+    """Find the strongest tones in Hz."""
+    samples = signals.shape[-1]
+    spectrum = np.abs(np.fft.rfft(signals.numpy() * np.hanning(samples)))
+    peaks = scipy.signal.find_peaks(spectrum, height=0.1 * spectrum.max())[0]
+    assert len(peaks) == count
+    return [round(peak * 8000 / samples) for peak in peaks]
+
+
+def test_talkers_get_speeds_of_their_own_and_the_noise_keeps_its(tones, save):
+    counts = {"train": 60}
+    train = load(tones, save, speeds=(90, 100, 110), segment=2.0, counts=counts)
+    heard = set()
+    for index in range(60):
+        signals = train["train"][(1, index)].signals
+        (one,), (other,) = (pitches(x, 1) for x in signals["target"])
+        assert pitches(signals["clean"][0], 2) == [one, other]
+        assert pitches(signals["mixture"][0], 3) == [one, other, 3000]
+        clean = signals["target"].sum(0)
+        # files that nobody resampled are rounded to 16 bit
+        assert torch.allclose(signals["clean"][0], clean, atol=2 / 2**15)
+        heard.add((one, other))
+    assert heard == set(itertools.product((450, 500, 550), (1080, 1200, 1320)))
+
+
+@pytest.mark.parametrize("segment", [None, 1.0, 3.7])
+@pytest.mark.parametrize("speeds", [(95, 100, 105), (80, 90), (125,)])
+def test_items_are_as_long_as_is_said(root, save, segment, speeds):
+    write_tree(root, parts=("train-360",), count=2, seconds=3.99)
+    train = load(root, save, speeds=speeds, segment=segment, counts={"train": 2})
+    for index in range(2):
+        signals = train["train"][(1, index)].signals
+        samples = round(8000 * train["train"].seconds((1, index)))
+        assert {signal.shape[-1] for signal in signals.values()} == {samples}
+    # the noise is not played faster, and silence is not appended
+    assert samples == min(8000 * (segment or 9), 32020 * 100 // max(100, *speeds))
+
+
+def test_speeds_follow_from_seed_epoch_and_index(tones, save):
+    train, again = (
+        load(tones, save, speeds=(90, 110), counts={"train": 9})["train"]
+        for _ in range(2)
+    )
+    first = [train[(3, index)].signals["target"] for index in range(9)]
+    assert torch.equal(torch.stack(first)[7], again[(3, 7)].signals["target"])
+
+
+def test_only_training_changes_speeds(tones, save):
+    counts = {"train": None, "test": None}
+    changed = load(tones, save, speeds=(90, 110), counts=counts)
+    plain = load(tones, save, counts=counts)
+    same = [sets["test"][(1, 0)].signals["mixture"] for sets in (changed, plain)]
+    assert torch.equal(*same)
+
+
+def test_the_snr_of_a_mixture_at_other_speeds_is_its_own(root, save):
+    write_tree(root)
+    example = load(root, save, speeds=(90,))["train"][(1, 0)]
+    signals = {kind: signal.double() for kind, signal in example.signals.items()}
+    noise = (signals["mixture"] - signals["clean"]).square().sum()
+    snr = 10 * torch.log10(signals["clean"].square().sum() / noise)
+    assert example.info["snr"] == pytest.approx(snr.item(), abs=0.02)
+
+
+@pytest.mark.parametrize("speeds", [(), (0, 100)])
+def test_speeds_that_cannot_be_are_refused(root, save, speeds):
+    write_tree(root)
+    with pytest.raises(ValueError, match="speeds: expected percentages above 0"):
+        load(root, save, speeds=speeds)
 
 
 @pytest.mark.parametrize("options", [{"segment": 0.0}, {"counts": {"test": 4}}])

@@ -317,7 +317,7 @@ def test_missing_metadata_are_named(tmp_path):
     write_sources(tmp_path)
     path = source_table(tmp_path, "test")
     path.unlink()
-    assert refused(tmp_path).startswith(f"{path}: not a readable table")
+    assert refused(tmp_path).startswith(f"{path}: missing, expected a table")
 
 
 @pytest.mark.parametrize(
