@@ -5,6 +5,7 @@ task overrides `compute_forward` or `compute_objectives` alone.
 """
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ class EnhancementBrain(sb.Brain):
     - select: name of the validation metric (higher is better) that decides on the
       best checkpoint, the rate and the end.
     - epoch_counter, lr_annealing, train_logger: upstream's.
+    - train_loader, eval_loader: dicts of what `make_dataloader` takes, for `run`.
     - channels: names of the channels for the tables, e.g. [left, right].
     - table_by: name of a condition of the items ("noise") by which the first metric is
       listed too, or None.
@@ -85,6 +87,34 @@ class EnhancementBrain(sb.Brain):
 
     def _new_table(self) -> MetricTable:
         return MetricTable(channels=tuple(self.hparams.channels))
+
+    def run(self, datasets: Mapping[str, Any]) -> float:
+        """Train, and test the best checkpoint, with the YAML's loaders.
+
+        Arguments
+        ---------
+        datasets : mapping of str to Dataset
+            "train", "valid" and "test".
+
+        Returns
+        -------
+        float
+            The mean loss over the test's batches.
+        """
+        # upstream may change what it is given
+        to_train, to_evaluate = self.hparams.train_loader, self.hparams.eval_loader
+        self.fit(
+            self.hparams.epoch_counter,
+            datasets["train"],
+            datasets["valid"],
+            train_loader_kwargs=dict(to_train),
+            valid_loader_kwargs=dict(to_evaluate),
+        )
+        return self.evaluate(
+            datasets["test"],
+            max_key=self.hparams.select,
+            test_loader_kwargs=dict(to_evaluate),
+        )
 
     # -- data ------------------------------------------------------------------
 

@@ -1,5 +1,7 @@
 """New mixtures follow from seed, epoch and index, at LibriMix's levels."""
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +104,17 @@ def test_levels_and_speeds_are_drawn_from_their_ranges(mix):
     assert all((speeds == speed).mean() > 0.25 for speed in (95, 100, 105))
 
 
+def test_the_talkers_of_a_mixture_have_levels_speeds_and_places_of_their_own(mix):
+    plans = [mix(speeds=(95, 100, 105)).plan(1, index) for index in range(300)]
+    drawn = np.array(
+        [[(p.level, p.speed, p.place) for p in plan.talkers] for plan in plans]
+    )
+    for one, other in drawn.transpose(2, 1, 0):
+        assert abs(np.corrcoef(one, other)[0, 1]) < 0.2
+    for places in (drawn[..., 2], [plan.noise.place for plan in plans]):
+        assert 0 <= np.min(places) < 0.05 < 0.95 < np.max(places) < 1
+
+
 # -- what is heard -------------------------------------------------------------------
 
 
@@ -152,6 +165,16 @@ def test_whole_mixtures_end_with_the_shortest_or_the_longest(mix, mode, wanted):
     assert lengths <= {1.5, 1.75}
 
 
+@pytest.mark.parametrize("segment", [None, 0.7, 1.8])
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_items_are_as_long_as_is_said(mix, segment, mode):
+    mixtures = mix(segment=segment, mode=mode, speeds=(80, 100, 125))
+    for index in range(12):
+        samples = mixtures[(1, index)].signals["mixture"].shape[-1]
+        # recordings are resampled twice
+        assert samples == pytest.approx(8000 * mixtures.seconds((1, index)), abs=2)
+
+
 def plan_of(folder: Path, speech: np.ndarray, speed: int = 100, level: float = -30.0):
     """One recording of a talker and a noise, written at 16 kHz, and a plan of both."""
     rng = np.random.default_rng(1)
@@ -196,6 +219,48 @@ def test_a_segment_avoids_a_pause(tmp_path):
     files, plan = plan_of(tmp_path, speech)
     mixtures = DynamicMixtures(*files, 8000, size=1, talkers=1, segment=0.5)
     assert np.square(mixtures.render(plan)[2]).mean() > 1e-6
+
+
+def test_whole_recordings_begin_together_unless_one_begins_with_a_pause(tmp_path):
+    rng = np.random.default_rng(0)
+    late, short = 0.1 * rng.standard_normal((2, 64000))
+    late[:48000] = 0
+    files, plan = plan_of(tmp_path, late)
+    path = tmp_path / "b_0.flac"
+    soundfile.write(path, short[:24000], 16000, subtype="PCM_24")
+    entries = read_manifest(manifest(tmp_path / "b_0.json", [path]))
+    other = Part(next(iter(entries.values())), -30.0, 100, 0.9)
+    mixtures = DynamicMixtures(*files, 16000, size=1, talkers=1)
+    signals = mixtures.render(Plan((plan.talkers[0], other), plan.noise))
+    assert signals.shape == (4, 24000)
+    assert np.square(signals[2:]).mean(-1).min() > 1e-6
+    # the one that has no pause is heard from its beginning
+    scale = signals[3] @ short[:24000] / np.square(short[:24000]).sum()
+    assert np.allclose(signals[3], scale * short[:24000], atol=1e-5)
+
+
+def test_a_noise_is_heard_from_its_place(tmp_path):
+    files, plan = plan_of(
+        tmp_path, 0.1 * np.random.default_rng(0).standard_normal(16000)
+    )
+    mixtures = DynamicMixtures(*files, 16000, size=1, talkers=1)
+    later = replace(plan, noise=replace(plan.noise, place=0.25))
+    first, second = (
+        signals[0] - signals[1] for signals in map(mixtures.render, (plan, later))
+    )
+    # a quarter of 32000 samples
+    assert np.correlate(first, second[:4000], "valid").argmax() == 8000
+
+
+def test_a_noise_softer_than_the_meter_gets_its_level(tmp_path):
+    files, plan = plan_of(
+        tmp_path, 0.1 * np.random.default_rng(0).standard_normal(32000)
+    )
+    hiss = 1.3e-4 * np.random.default_rng(1).standard_normal(32000)
+    assert loudness(hiss, 16000) == -math.inf
+    soundfile.write(tmp_path / "noise.flac", hiss, 16000, subtype="PCM_24")
+    signals = DynamicMixtures(*files, 16000, size=1, talkers=1).render(plan)
+    assert loudness(signals[0] - signals[1], 16000) == pytest.approx(-30.0, abs=0.1)
 
 
 def test_a_short_recording_is_padded_in_max_mode(mix):

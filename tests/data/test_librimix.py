@@ -425,7 +425,14 @@ def test_what_librimix_does_not_have_is_refused(root, save, options):
 
 
 @pytest.mark.parametrize(
-    "options", [{"counts": {"eval": None}}, {"train_set": "train-500"}]
+    "options",
+    [
+        {"counts": {"eval": None}},
+        {"train_set": "train-500"},
+        # these evaluate
+        {"train_set": "dev"},
+        {"train_set": "test"},
+    ],
 )
 def test_unknown_splits_are_refused(root, save, options):
     write_tree(root)

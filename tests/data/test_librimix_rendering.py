@@ -11,12 +11,14 @@ import scipy.signal
 import soundfile
 import torch
 
-from speechbrain_fusion.data.audio import AudioError
+from speechbrain_fusion.data import librimix_rendering
+from speechbrain_fusion.data.audio import AudioError, resample
 from speechbrain_fusion.data.librimix_rendering import (
     as_16_bit,
     extend_noise,
     read_noise,
     render,
+    render_entry,
 )
 from speechbrain_fusion.data.librimix_sources import (
     prepare_rendering,
@@ -196,11 +198,11 @@ def test_another_speed_is_close_to_sox(tmp_path, speed):
     assert 10 * np.log10(np.square(error).mean() / np.square(sox).mean()) < -35
 
 
-def augment(root: Path, made: bool) -> Path:
-    """Let the first training mixture name a noise at speed 0.8."""
+def augment(root: Path, made: bool, speed: str = "08") -> Path:
+    """Let the first training mixture name a noise at speed 0.8 or 1.2."""
     rows = read_table(source_table(root, "train-360"))
     path = root / "wham_noise" / rows[0]["noise_path"]
-    rows[0]["noise_path"] = rows[0]["noise_path"].replace(".wav", "sp08.wav")
+    rows[0]["noise_path"] = rows[0]["noise_path"].replace(".wav", f"sp{speed}.wav")
     write_source_table(root, "train-360", rows)
     if made:
         write(root / "wham_noise" / rows[0]["noise_path"], voice(20000, 5), RATE)
@@ -218,15 +220,16 @@ def test_an_augmented_noise_is_read_where_it_is_there(tmp_path, caplog):
     assert not caplog.records
 
 
-def test_a_missing_augmented_noise_is_made_and_that_is_said(tmp_path, caplog):
+@pytest.mark.parametrize("speed", ["08", "12"])
+def test_a_missing_augmented_noise_is_made_and_that_is_said(tmp_path, caplog, speed):
     write_sources(tmp_path)
-    path = augment(tmp_path, made=False)
+    path = augment(tmp_path, made=False, speed=speed)
     with caplog.at_level(logging.WARNING):
         example = load(tmp_path)["train"][(1, 0)]
     assert "1 of 9 mixtures have a noise at another speed" in caplog.text
     row = read_table(source_table(tmp_path, "train-360"))[0]
-    slow = read_noise(str(path), 80, 12001)
-    soundfile.write(tmp_path / "wham_noise" / row["noise_path"], slow, RATE, "FLOAT")
+    noise = resample(soundfile.read(path)[0][:, 0], 10 * int(speed), 100)
+    soundfile.write(tmp_path / "wham_noise" / row["noise_path"], noise, RATE, "FLOAT")
     files = generated(tmp_path, row, 2, 8000, "min")
     assert np.array_equal(example.signals["mixture"], [files["mix_both"]])
 
@@ -236,14 +239,42 @@ def test_a_missing_augmented_noise_is_made_and_that_is_said(tmp_path, caplog):
 
 def test_a_segment_is_a_part_of_the_whole_mixture(tmp_path):
     write_sources(tmp_path)
-    whole = load(tmp_path)["train"]
-    example = load(tmp_path, segment=0.25)["train"][(4, 2)]
-    names = [whole[(1, index)].id for index in range(3)]
-    full = whole[(1, names.index(example.id))].signals["mixture"][0].numpy()
-    part = example.signals["mixture"][0].numpy()
-    start = int(np.correlate(full, part, "valid").argmax())
-    assert part.size == 2000
-    assert np.array_equal(full[start : start + 2000], part)
+    whole, train = load(tmp_path)["train"], load(tmp_path, segment=0.25)["train"]
+    examples = [whole[(1, index)] for index in range(3)]
+    full = {each.id: torch.cat([*each.signals.values()]) for each in examples}
+    starts = set()
+    for epoch in range(1, 5):
+        example = train[(epoch, 2)]
+        signals, mixture = torch.cat([*example.signals.values()]), full[example.id]
+        start = int(np.correlate(mixture[0], signals[0], "valid").argmax())
+        assert torch.equal(signals, mixture[:, start : start + 2000])
+        starts.add(start)
+    assert len(starts) == 4
+
+
+def test_talkers_change_speed_in_training_alone(tmp_path):
+    write_sources(tmp_path)
+    plain, changed = load(tmp_path), load(tmp_path, speeds=(90,))
+    pair = [sets["test"][(1, 0)].signals["target"] for sets in (plain, changed)]
+    assert torch.equal(*pair)
+    one, other = (sets["train"][(1, 0)].signals["target"] for sets in (plain, changed))
+    slow = resample(one.numpy(), 90, 100)[:, : other.shape[-1]]
+    assert np.allclose(slow, other, atol=1e-6)
+
+
+def test_a_mixture_is_rendered_once_for_several_places(tmp_path, monkeypatch):
+    write_sources(tmp_path)
+    for path in (tmp_path / "LibriSpeech" / "train-clean-360").rglob("*.flac"):
+        write(path, np.append(voice(600, 1), np.zeros(11401)), RATE)
+    calls = []
+
+    def count(entry, rate):
+        calls.append(entry)
+        return render_entry(entry, rate)
+
+    monkeypatch.setattr(librimix_rendering, "render_entry", count)
+    load(tmp_path, segment=0.1)["train"][(1, 0)]
+    assert len(calls) == 1
 
 
 def test_what_is_known_of_a_mixture_goes_with_it(tmp_path):
@@ -324,6 +355,11 @@ def test_missing_metadata_are_named(tmp_path):
     ("column", "value", "reason"),
     [
         ("source_1_gain", "loud", "source_1_gain: expected a number, got 'loud'"),
+        ("source_1_gain", "nan", "source_1_gain: expected a gain above 0, got 'nan'"),
+        ("source_2_gain", "inf", "source_2_gain: expected a gain above 0, got 'inf'"),
+        ("noise_gain", "0.0", "noise_gain: expected a gain above 0, got '0.0'"),
+        ("noise_gain", "-1", "noise_gain: expected a gain above 0, got '-1'"),
+        ("mixture_ID", "", "line 2: expected mixture_ID"),
         ("noise_path", "", "line 2: expected noise_path"),
         ("source_2_path", "a.flac", "expected <subset>/<talker>/<chapter>/<utterance>"),
     ],
@@ -337,6 +373,23 @@ def test_broken_metadata_are_named(tmp_path, column, value, reason):
     message = refused(tmp_path)
     assert message.startswith(f"{path}: ")
     assert reason in message
+
+
+def test_a_mixture_twice_in_a_table_is_named(tmp_path):
+    write_sources(tmp_path)
+    path = source_table(tmp_path, "dev")
+    rows = read_table(path)
+    write_source_table(tmp_path, "dev", [*rows, rows[1]])
+    name = rows[1]["mixture_ID"]
+    assert refused(tmp_path) == f"{path}: line 5: {name} as in line 3"
+
+
+def test_a_noise_counts_by_its_first_channel(tmp_path):
+    write_sources(tmp_path)
+    row = read_table(source_table(tmp_path, "dev"))[0]
+    path, hiss = tmp_path / "wham_noise" / row["noise_path"], voice(30000, 1)
+    write(path, np.stack([0 * hiss, hiss], axis=1), RATE)
+    assert f"{path}: silent" in refused(tmp_path)
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])

@@ -37,6 +37,22 @@ def test_own_recordings_become_a_tree_that_is_read(recordings, tmp_path, options
         assert {name.split("-")[0] for name in talkers} == {f"{split}0", f"{split}1"}
 
 
+def test_mixtures_end_with_the_shortest_or_the_longest_talker(recordings, tmp_path):
+    frames = {
+        mode: {
+            path.name: soundfile.info(path).frames
+            for path in write_librimix(
+                tmp_path / mode, recordings, {"test": 2}, mode=mode
+            ).rglob("mix_both/*.wav")
+        }
+        for mode in ("min", "max")
+    }
+    assert frames["min"].keys() == frames["max"].keys()
+    pairs = [(frames["min"][name], frames["max"][name]) for name in frames["min"]]
+    assert all(shortest <= longest for shortest, longest in pairs)
+    assert any(shortest < longest for shortest, longest in pairs)
+
+
 def test_three_talkers_have_three_sources(recordings, tmp_path):
     root = write_librimix(tmp_path / "mine", recordings, {"train": 2}, talkers=3)
     part = root / "Libri3Mix" / "wav8k" / "min" / "train-360"

@@ -1,5 +1,6 @@
 """LibriSpeech and WHAM's noises become manifests, and mixtures of them."""
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 
 from speechbrain_fusion.data import preparation
 from speechbrain_fusion.data.audio import AudioError
+from speechbrain_fusion.data.dynamic_mixing import DynamicMixtures
 from speechbrain_fusion.data.librispeech import (
     dynamic_librispeech,
     dynamic_recordings,
@@ -51,9 +53,10 @@ def test_talkers_are_named_and_noises_have_their_split(corpora, tmp_path):
     assert {entry["talker"] for entry in speech} == {
         *("1100", "1101", "1110", "1111", "1120", "1121")
     }
-    noise = read_manifest(manifests["noise_valid"]).values()
-    assert all("/cv/" in entry["file"] for entry in noise)
-    assert len(noise) == 3
+    for split, part in {"train": "tr", "valid": "cv", "test": "tt"}.items():
+        noise = read_manifest(manifests[f"noise_{split}"]).values()
+        assert all(f"/{part}/" in entry["file"] for entry in noise)
+        assert len(noise) == 3
 
 
 def test_training_mixes_segments_and_the_others_whole_recordings(corpora, tmp_path):
@@ -66,6 +69,25 @@ def test_training_mixes_segments_and_the_others_whole_recordings(corpora, tmp_pa
     assert not torch.equal(*same)
     same = [valid[(epoch, 0)].signals["mixture"] for epoch in (1, 2)]
     assert torch.equal(*same)
+
+
+def test_only_training_changes_speeds(corpora, tmp_path):
+    mixing = functools.partial(DynamicMixtures, speeds=(90,))
+    sets = load(corpora, tmp_path / "save", mixtures=mixing)
+    speeds = {
+        split: {p.speed for p in mixtures.plan(1, 0).talkers}
+        for split, mixtures in sets.items()
+    }
+    assert speeds == {"train": {90}, "valid": {100}, "test": {100}}
+
+
+def test_a_noise_counts_by_its_first_channel(corpora, tmp_path):
+    path = next((corpora / "wham_noise" / "tr").iterdir())
+    hiss = 0.1 * np.random.default_rng(0).standard_normal(30000)
+    write(path, np.stack([hiss, 0 * hiss], axis=1), RATE)
+    assert load(corpora, tmp_path / "save")["train"][(1, 0)].info["noise"]
+    write(path, np.stack([0 * hiss, hiss], axis=1), RATE)
+    assert f"{path}: silent" in refused(corpora, tmp_path / "other")
 
 
 def test_short_recordings_are_passed_over(corpora, tmp_path):

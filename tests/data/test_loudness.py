@@ -90,6 +90,12 @@ def test_what_would_clip_gets_a_peak_of_nine_tenths():
     assert np.abs(scaled).max() == pytest.approx(0.9, abs=1e-6)
 
 
+@pytest.mark.parametrize("gain", [1e-3, 1e-5, 1e-8])
+def test_what_is_too_soft_for_the_meter_gets_its_loudness_too(gain):
+    soft = (gain * sound("pauses", 16000)).astype("f4")
+    assert loudness(to_loudness(soft, 16000, -30.0), 16000) == pytest.approx(-30.0)
+
+
 def test_silence_is_refused_by_name():
     with pytest.raises(AudioError, match=r"a\.wav: silent, expected something"):
         to_loudness(np.zeros(16000, "f4"), 16000, -30.0, "a.wav")

@@ -223,6 +223,15 @@ def test_items_better_than_the_threshold_are_left_out():
     assert (gradient[1:] != 0).any()
 
 
+@pytest.mark.parametrize(("snr", "solved"), [(28.0, False), (31.0, True)])
+def test_the_snr_does_not_move_the_threshold(snr, solved):
+    reference = talk(1, 2, 4000)
+    estimate = reference + 10 ** (-snr / 20) * talk(1, 2, 4000, seed=1)
+    for weight in (0.0, 0.1, 1.0):
+        loss = pit_si_sdr_loss(reference, estimate, threshold=-30.0, snr_weight=weight)
+        assert bool(loss == 0) is solved
+
+
 def test_when_all_is_solved_the_loss_and_its_gradient_are_zero():
     reference = talk(2, 2, 1000)
     estimate = (reference + 1e-3 * talk(2, 2, 1000, seed=1)).requires_grad_()
@@ -260,6 +269,14 @@ def test_ranks_that_keep_unequally_many_items_count_them_together(tmp_path):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.getcwd()}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("talkers", [2, 4])
+def test_an_estimate_that_is_not_finite_is_seen_in_the_loss(talkers):
+    reference, estimate = talk(2, talkers, 100), talk(2, talkers, 100, seed=1)
+    estimate[0, 0, 0] = math.nan
+    values = pit_si_sdr_loss(reference, estimate, reduction="none")
+    assert values.isnan().tolist() == [True, False]
 
 
 def test_one_process_divides_by_its_own_count():

@@ -154,6 +154,39 @@ def test_a_transformer_hears_more_steps_than_upstreams_table_has():
     assert gradient[0, 2599].abs().sum() > 0
 
 
+def test_positions_beyond_upstreams_table_are_told_apart():
+    model = TransformerPath(4, layers=1, heads=1, feedforward=4, dropout=0.0).eval()
+    y = model(torch.zeros(1, 2600, 4))
+    assert not torch.allclose(y[:, 2520], y[:, 2560], atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", MASKERS)
+def test_an_item_of_more_chunks_than_upstreams_table_has_gives_what_it_gives_alone(
+    kind,
+):
+    model = make(kind, blocks=1).eval()
+    long, short, batch, counts = padded_pair(model, (13000, 12700))
+    with torch.no_grad():
+        masks = model(batch, counts)
+        torch.testing.assert_close(masks[:1], model(long))
+        alone = model(short)
+    torch.testing.assert_close(masks[1:, ..., :12700], alone)
+
+
+def test_dropout_is_as_wanted_and_none_by_default():
+    x = torch.rand(1, 8, 47)
+    for dropout, equal in (({}, True), ({"dropout": 0.5}, False)):
+        torch.manual_seed(0)
+        model = SepFormerMasker(8, 1, 1, 1, 2, 12, chunk=10, **dropout)
+        assert torch.equal(model(x), model(x)) is equal
+
+
+@pytest.mark.parametrize("kind", MASKERS)
+def test_masks_never_turn_a_feature_around(kind):
+    masks = jittered(make(kind))(torch.rand(2, 8, 47))
+    assert masks.min() == 0 < masks.max()
+
+
 def test_every_block_begins_with_its_own_weights():
     first, second = (block.intra_mdl for block in make("dprnn").dual_mdl)
     pairs = zip(first.parameters(), second.parameters(), strict=True)

@@ -89,6 +89,21 @@ def test_a_compiled_network_has_the_same_gradients(taps, causal, checkpointing):
         assert (plain - other).norm() < 1e-5 * plain.norm()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("causal", [True, False])
+def test_a_compiled_network_takes_any_length(causal):
+    tcn = TemporalConvNet(4, 4, 4, 4, 3, blocks=3, repeats=1, causal=causal)
+    compiled = torch.compile(tcn, dynamic=True)
+    for frames in (300, 301, 77):
+        x = torch.randn(2, 1, 4, frames)
+        grads = [
+            torch.autograd.grad(network(x).square().sum(), list(tcn.parameters()))
+            for network in (tcn, compiled)
+        ]
+        for plain, other in zip(*grads, strict=True):
+            assert (plain - other).norm() < 1e-4 * plain.norm()
+
+
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize("share_norms", [True, False])
 @pytest.mark.parametrize("padded", [True, False])
