@@ -11,6 +11,7 @@ from speechbrain_fusion.brains.modulation_settings import Modulation
 from speechbrain_fusion.brains.separation import SeparationBrain
 from speechbrain_fusion.brains.train_log import TrainLog
 from speechbrain_fusion.brains.trials import run_trials
+from speechbrain_fusion.brains.two_branch import TwoBranchBrain
 
 __all__ = [
     "Checkpointer",
@@ -20,6 +21,7 @@ __all__ = [
     "Modulation",
     "SeparationBrain",
     "TrainLog",
+    "TwoBranchBrain",
     "compare_variants",
     "modulate_gradients",
     "run_trials",

@@ -270,6 +270,7 @@ class EnhancementBrain(sb.Brain):
                 self.example and self.example_panels(self.example),
                 self.hparams.sample_rate,
                 by=self.hparams.table_by,
+                listed=self.listed_metrics(),
             )
             print("\n".join(lines))
 
@@ -280,6 +281,10 @@ class EnhancementBrain(sb.Brain):
         self.history.terms = {}
         figures = mean({"loss": loss}) | terms | self.training_figures()
         self.history.record(epoch, **{f"train_{k}": x for k, x in figures.items()})
+
+    def listed_metrics(self) -> list[str] | None:
+        """Name the metrics that are also listed by condition, by default the first."""
+        return None
 
     def training_figures(self) -> dict[str, float]:
         """Return what else an epoch of training is to be remembered by."""

@@ -25,6 +25,8 @@ class Source:
 def read_stretch(source: Source, samples: int, rate: int, loop: bool) -> np.ndarray:
     """Read a stretch of a recording; if it is a pause, look further on.
 
+    Of an entry that is a part of its file (first, samples) nothing else is read.
+
     Arguments
     ---------
     source : Source
@@ -47,13 +49,14 @@ def read_stretch(source: Source, samples: int, rate: int, loop: bool) -> np.ndar
         If the recording is silent, shorter than it was or unreadable, naming it.
     """
     path, file_rate = source.entry["file"], source.entry["rate"]
+    begin = source.entry.get("first", 0)
     total, frames = source.entry["samples"], math.ceil(samples * file_rate / rate)
     if not loop:
         frames = min(frames, total)
     span = total if loop else total - frames + 1
 
     def stretch(start: int) -> np.ndarray:
-        signal = _read_looped(path, start % span, frames, total)
+        signal = _read_looped(path, begin, start % span, frames, total)
         return _fit(resample(signal, file_rate, rate), samples)
 
     first = round(source.start * file_rate)
@@ -63,19 +66,21 @@ def read_stretch(source: Source, samples: int, rate: int, loop: bool) -> np.ndar
         if np.square(signal).mean() > PAUSE:
             return signal
     # soft all along or sounding in few places: around the peak, which was prepared
-    peak = int(np.abs(read(path)[0][0]).argmax())
+    peak = int(np.abs(read(path, begin, total)[0][0]).argmax())
     signal = stretch(min(max(peak - frames // 2, 0), span - 1))
     if not np.square(signal).mean() > 0:
         raise AudioError(f"{path}: silent, expected audio")
     return signal
 
 
-def _read_looped(path: str, start: int, frames: int, total: int) -> np.ndarray:
-    """Read frames of a mono file from a place on, beginning again at its end."""
+def _read_looped(
+    path: str, begin: int, start: int, frames: int, total: int
+) -> np.ndarray:
+    """Read frames of a file's part from a place on, beginning again at its end."""
     parts, missing = [], frames
     while missing > 0:
         asked = min(missing, total - start)
-        part = read(path, start, asked)[0][0]
+        part = read(path, begin + start, asked)[0][0]
         if part.size < asked:
             raise AudioError(f"{path}: shorter than when it was prepared")
         parts.append(part)

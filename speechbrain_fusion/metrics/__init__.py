@@ -7,6 +7,7 @@ from speechbrain_fusion.metrics.comparison import (
     paired_difference,
     read_scores,
 )
+from speechbrain_fusion.metrics.composite import composite, llr, segmental_snr, wss
 from speechbrain_fusion.metrics.latent import over_suppression, residual_noise
 from speechbrain_fusion.metrics.mbstoi import mbstoi
 from speechbrain_fusion.metrics.perceptual import estoi, pesq, stoi
@@ -19,6 +20,7 @@ __all__ = [
     "MetricTable",
     "compare_csv",
     "compare_trainings",
+    "composite",
     "condition_text",
     "estoi",
     "evaluate",
@@ -26,6 +28,7 @@ __all__ = [
     "ild_error",
     "itd",
     "itd_error",
+    "llr",
     "mbstoi",
     "over_suppression",
     "paired_difference",
@@ -33,8 +36,10 @@ __all__ = [
     "read_scores",
     "residual_noise",
     "sdr",
+    "segmental_snr",
     "si_sdr",
     "snr",
     "stoi",
     "summary_text",
+    "wss",
 ]

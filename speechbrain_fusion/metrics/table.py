@@ -1,15 +1,17 @@
 """One table for the metrics of all recipes: a row per item, a summary, a comparison.
 
 Two systems are scored: "unprocessed", the mixture as it comes, and "enhanced", the
-network's output. A positive gain is better, also for errors, whose gain is unprocessed
-- enhanced. Both means and the gain are taken over the items that
-were scored for both systems: a metric's NaN and inf are counted, never averaged.
+network's output; beside them a table may have reference systems. A positive gain is
+better, also for errors, whose gain is unprocessed - enhanced. All means and the gain
+are taken over the items that were scored for every system: a metric's NaN and inf are
+counted, never averaged.
 """
 
 import copy
 import csv
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,9 +22,10 @@ from speechbrain_fusion.data.files import written_whole
 from speechbrain_fusion.metrics.info import gain, metric_info
 
 Condition = str | float
-Metric = Callable[..., Tensor]
+Metric = Callable[..., Tensor | Mapping[str, Tensor]]
 Figures = dict[str, float]
 Scores = dict[str, list[dict[str, float]]]
+NUMBER = re.compile(r"([-+]?\d+(?:\.\d+)?)")
 SYSTEMS = ("unprocessed", "enhanced")
 MEAN = "mean"
 
@@ -39,7 +42,8 @@ def evaluate(
     ---------
     metrics : mapping of str to callable
         Called as metric(reference, estimate, lengths=lengths); a sample rate or other
-        options are bound before (`!name:` in YAML).
+        options are bound before (`!name:` in YAML). One that returns a dict is several
+        metrics, by its keys.
     reference : torch.Tensor
         The targets, shape [batch, time] or [batch, ears, time].
     estimate : torch.Tensor
@@ -59,28 +63,42 @@ def evaluate(
     >>> evaluate({"snr": snr}, torch.ones(1, 8), 0.9 * torch.ones(1, 8))["snr"].round()
     tensor([20.], dtype=torch.float64)
     """
-    return {
-        name: metric(reference, estimate, lengths=lengths)
-        for name, metric in metrics.items()
-    }
+    results: dict[str, Tensor] = {}
+    for name, metric in metrics.items():
+        values: Any = metric(reference, estimate, lengths=lengths)
+        results |= values if isinstance(values, Mapping) else {name: values}
+    return results
 
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else math.nan
 
 
-def _figures(metric: str, scores: Sequence[Mapping[str, float]]) -> Figures:
+def _figures(
+    metric: str, scores: Sequence[Mapping[str, float]], systems: Sequence[str]
+) -> Figures:
     """Average what was scored for every system that the items have scores of."""
-    present = [name for name in SYSTEMS if any(name in item for item in scores)]
+    present = [name for name in systems if any(name in item for item in scores)]
     scored = [
         item
         for item in scores
         if all(math.isfinite(item.get(name, math.nan)) for name in present)
     ]
-    means = dict.fromkeys(SYSTEMS, math.nan)
+    means = dict.fromkeys(systems, math.nan)
     means |= {name: _mean([item[name] for item in scored]) for name in present}
     better = gain(metric, means["unprocessed"], means["enhanced"])
     return {**means, "gain": better, "scored": len(scored), "total": len(scores)}
+
+
+def _by_numbers(value: Condition) -> list[tuple[int, float, str]]:
+    """Sort numbers, also those inside names, by size: "-5 dB" before "+10 dB"."""
+    parts = [value] if isinstance(value, float | int) else NUMBER.split(value)
+    return [
+        (0, float(part), "")
+        if isinstance(part, float | int) or NUMBER.fullmatch(part)
+        else (1, 0.0, part)
+        for part in parts
+    ]
 
 
 def finite(figures: Mapping[str, float]) -> dict[str, float | None]:
@@ -105,6 +123,8 @@ class MetricTable:
     channels : sequence of str
         Names of the channels of metrics with [batch, channels] values; empty for
         systems with one channel.
+    references : sequence of str
+        Further systems that may be scored, to compare with.
 
     Example
     -------
@@ -116,8 +136,13 @@ class MetricTable:
     4.5
     """
 
-    def __init__(self, channels: Sequence[str] = ("left", "right")) -> None:
-        self.channels = tuple(channels)
+    def __init__(
+        self,
+        channels: Sequence[str] = ("left", "right"),
+        references: Sequence[str] = (),
+    ) -> None:
+        self.channels, self.references = tuple(channels), tuple(references)
+        self.systems = (*SYSTEMS, *references)
         self._items: dict[str, dict[str, Any]] = {}
 
     def __len__(self) -> int:
@@ -135,7 +160,7 @@ class MetricTable:
         Arguments
         ---------
         system : str
-            "unprocessed" or "enhanced".
+            "unprocessed", "enhanced" or one of the references.
         ids : sequence of str
             The items' names.
         conditions : sequence of mapping
@@ -148,8 +173,8 @@ class MetricTable:
         ValueError
             If the system is unknown or the sizes do not fit.
         """
-        if system not in SYSTEMS:
-            raise ValueError(f"system must be one of {SYSTEMS}, got {system!r}")
+        if system not in self.systems:
+            raise ValueError(f"system must be one of {self.systems}, got {system!r}")
         if len(conditions) != len(ids):
             raise ValueError(f"{len(ids)} ids but {len(conditions)} conditions")
         scores = {name: self._listed(name, x, len(ids)) for name, x in results.items()}
@@ -173,12 +198,13 @@ class MetricTable:
     def state(self) -> dict[str, Any]:
         """Return the table as a plain dict of lists, strings and numbers."""
         items = copy.deepcopy(self._items)
-        return {"channels": list(self.channels), "items": items}
+        names = {"channels": self.channels, "references": self.references}
+        return {name: list(each) for name, each in names.items()} | {"items": items}
 
     @classmethod
     def load(cls, state: Mapping[str, Any]) -> "MetricTable":
         """Make a table of what `state` returned."""
-        table = cls(state["channels"])
+        table = cls(state["channels"], state["references"])
         table.merge(state)
         return table
 
@@ -191,8 +217,10 @@ class MetricTable:
             If the channels differ.
         """
         state = other.state() if isinstance(other, MetricTable) else other
-        if tuple(state["channels"]) != self.channels:
-            raise ValueError(f"channels differ: {self.channels}, {state['channels']}")
+        for name in ("channels", "references"):
+            ours, theirs = getattr(self, name), tuple(state[name])
+            if ours != theirs:
+                raise ValueError(f"{name} differ: {ours}, {theirs}")
         for name, theirs in state["items"].items():
             item = self._items.setdefault(name, {"conditions": {}, "scores": {}})
             item["conditions"].update(theirs["conditions"])
@@ -211,7 +239,7 @@ class MetricTable:
 
     def _cells(self, item: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         for metric, systems in item["scores"].items():
-            for system in SYSTEMS:
+            for system in self.systems:
                 values = systems.get(system, [])
                 for suffix, value in zip(self._suffixes(values), values, strict=False):
                     yield f"{metric}_{system}{suffix}", value
@@ -261,14 +289,15 @@ class MetricTable:
         Returns
         -------
         dict
-            metric -> channel or "mean" -> unprocessed, enhanced, gain, scored, total.
+            metric -> channel or "mean" -> unprocessed, enhanced, each reference, gain,
+            scored, total.
             An item counts in "mean" if all its channels were scored. A system that
             was never added has NaN and is not asked for.
         """
         items = list(self._items.values())
         return {
             metric: {
-                channel: _figures(metric, scores)
+                channel: _figures(metric, scores, self.systems)
                 for channel, scores in self._scores(metric, items).items()
             }
             for metric in self.metrics()
@@ -287,7 +316,7 @@ class MetricTable:
         Returns
         -------
         dict
-            value -> unprocessed, enhanced, gain, scored, total; values in order.
+            value -> as in `summary`; values in order.
 
         Raises
         ------
@@ -300,9 +329,10 @@ class MetricTable:
                 groups.setdefault(item["conditions"][condition], []).append(item)
         if not groups:
             raise ValueError(f"no item has condition {condition!r} and {metric!r}")
-        order = sorted(groups, key=lambda x: (isinstance(x, str), x))
+        order = sorted(groups, key=_by_numbers)
         return {
-            x: _figures(metric, self._scores(metric, groups[x])[MEAN]) for x in order
+            x: _figures(metric, self._scores(metric, groups[x])[MEAN], self.systems)
+            for x in order
         }
 
     def write_json(self, path: Path | str) -> None:

@@ -35,21 +35,20 @@ def summary_text(table: MetricTable) -> str:
     snr     dB    mean           1.000     3.000  +2.000     1/1
     """
     title = f"{len(table)} items; means over scored items; a positive gain is better"
-    rows: list[Row] = [("metric", "unit", "channel", *HEADER, "scored")]
+    rows: list[Row] = [("metric", "unit", "channel", *_header(table))]
     notes = []
     for metric, channels in table.summary().items():
         unit = metric_info(metric).unit
         for name, figures in channels.items():
-            scored = f"{figures['scored']:.0f}/{figures['total']:.0f}"
-            rows.append((metric, unit, name, *_cells(figures), scored))
+            rows.append((metric, unit, name, *_cells(figures, table)))
         missing = int(channels[MEAN]["total"] - channels[MEAN]["scored"])
         if missing:
             notes.append(f"{metric}: {missing} items could not be scored")
     return "\n".join([title, *_aligned(rows, left=3), *notes])
 
 
-def condition_text(table: MetricTable, condition: str, metric: str) -> str:
-    """Lay one metric out per value of a condition, e.g. per kind of noise.
+def condition_text(table: MetricTable, condition: str, metrics: Sequence[str]) -> str:
+    """Lay metrics out per value of a condition, e.g. per kind of noise.
 
     Arguments
     ---------
@@ -57,26 +56,37 @@ def condition_text(table: MetricTable, condition: str, metric: str) -> str:
         Scores of a test.
     condition : str
         A condition's name, e.g. "noise".
-    metric : str
-        A metric's name.
+    metrics : sequence of str
+        The metrics' names.
 
     Returns
     -------
     str
-        A row per value.
+        A block per metric, in it a row per value.
     """
-    rows: list[Row] = [(condition, *HEADER, "scored")]
-    for value, figures in table.by(condition, metric).items():
-        scored = f"{figures['scored']:.0f}/{figures['total']:.0f}"
-        rows.append((str(value), *_cells(figures), scored))
-    unit = metric_info(metric).unit
-    title = f"{metric} in {unit} by {condition}" if unit else f"{metric} by {condition}"
-    return "\n".join([title, *_aligned(rows, left=1)])
+    blocks = []
+    for metric in metrics:
+        rows: list[Row] = [(condition, *_header(table))]
+        for value, figures in table.by(condition, metric).items():
+            rows.append((str(value), *_cells(figures, table)))
+        unit = metric_info(metric).unit
+        what = f"{metric} in {unit}" if unit else metric
+        blocks.append("\n".join([f"{what} by {condition}", *_aligned(rows, left=1)]))
+    return "\n\n".join(blocks)
 
 
-def _cells(figures: Figures) -> Row:
-    means = (_number(figures[name]) for name in SYSTEMS)
-    return (*means, _number(figures["gain"], "+"))
+def _header(table: MetricTable) -> Row:
+    return (*HEADER, *table.references, "scored")
+
+
+def _cells(figures: Figures, table: MetricTable) -> Row:
+    """Format means, gain, references and how many items were scored."""
+    ours, others = (
+        [_number(figures[name]) for name in names]
+        for names in (SYSTEMS, table.references)
+    )
+    scored = f"{figures['scored']:.0f}/{figures['total']:.0f}"
+    return (*ours, _number(figures["gain"], "+"), *others, scored)
 
 
 def _number(value: float, sign: str = "-") -> str:

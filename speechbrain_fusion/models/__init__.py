@@ -2,11 +2,23 @@
 
 from speechbrain_fusion.models.binaural import BinauralTasNet
 from speechbrain_fusion.models.general_fusion import GeneralFusionModel
+from speechbrain_fusion.models.references import (
+    ideal_complex_mask,
+    ideal_ratio_mask,
+    iterative_wiener,
+    spectral_subtraction,
+)
+from speechbrain_fusion.models.two_branch import TwoBranchEnhancer
 from speechbrain_fusion.models.unified import ConvTasNetMasker, UnifiedSeparator
 
 __all__ = [
     "BinauralTasNet",
     "ConvTasNetMasker",
     "GeneralFusionModel",
+    "TwoBranchEnhancer",
     "UnifiedSeparator",
+    "ideal_complex_mask",
+    "ideal_ratio_mask",
+    "iterative_wiener",
+    "spectral_subtraction",
 ]

@@ -2,6 +2,7 @@
 
 from speechbrain_fusion.nnet.convolution import DepthwiseConv, PointwiseConv
 from speechbrain_fusion.nnet.dual_path import DPRNNMasker, SepFormerMasker
+from speechbrain_fusion.nnet.expert_block import CollaborativeExpertBlock
 from speechbrain_fusion.nnet.filterbank import LearnedFilterbank, STFTFilterbank
 from speechbrain_fusion.nnet.fusion import FusionLayer
 from speechbrain_fusion.nnet.normalization import ChannelNorm, GlobalNorm
@@ -13,14 +14,20 @@ from speechbrain_fusion.nnet.sharing import (
     SumSharing,
     make_sharing,
 )
+from speechbrain_fusion.nnet.spectral_norm import BatchNorm, CumulativeNorm, FrameNorm
+from speechbrain_fusion.nnet.squeezed_tcn import SqueezedTemporalUnit
 from speechbrain_fusion.nnet.tcn import TemporalConvNet
 
 __all__ = [
+    "BatchNorm",
     "ChannelNorm",
+    "CollaborativeExpertBlock",
     "ConcatSharing",
     "CrossStitch",
+    "CumulativeNorm",
     "DPRNNMasker",
     "DepthwiseConv",
+    "FrameNorm",
     "FusionLayer",
     "GlobalNorm",
     "LearnedFilterbank",
@@ -29,6 +36,7 @@ __all__ = [
     "ProductSharing",
     "STFTFilterbank",
     "SepFormerMasker",
+    "SqueezedTemporalUnit",
     "SumSharing",
     "TemporalConvNet",
     "make_sharing",

@@ -19,6 +19,7 @@ def write_report(
     example: Mapping[str, Tensor] | None,
     rate: int,
     by: str | None = None,
+    listed: Sequence[str] | None = None,
 ) -> list[str]:
     """Write what a test gave into the run's folder.
 
@@ -35,7 +36,9 @@ def write_report(
     rate : int
         Their sample rate in Hz.
     by : str, optional
-        Condition of the items, by whose values the first metric is also listed.
+        Condition of the items, by whose values metrics are also listed.
+    listed : sequence of str, optional
+        Those metrics, by default the first.
 
     Returns
     -------
@@ -53,7 +56,7 @@ def write_report(
     }
     lines = ["", summary_text(table), ""]
     if by is not None:
-        lines += [condition_text(table, by, table.metrics()[0]), ""]
+        lines += [condition_text(table, by, listed or table.metrics()[:1]), ""]
     if example is not None:
         files["audio"] = "examples/"
         try:

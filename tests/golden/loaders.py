@@ -7,7 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from speechbrain_fusion.models import BinauralTasNet
+from speechbrain_fusion.models import BinauralTasNet, TwoBranchEnhancer
+from speechbrain_fusion.nnet import CollaborativeExpertBlock, SqueezedTemporalUnit
+from tests.golden.fill import fill
 
 FUSE = {
     "Independent": "none",
@@ -102,3 +104,125 @@ def _state(file: np.lib.npyio.NpzFile, meta: dict) -> dict[str, Tensor]:
         # the file holds the transposed convolution as [kernel, out, in]
         state["filterbank.decoder.weight"] = stack("decoder.kernel")[:, :, 0]
     return state
+
+
+# -- two branches ----------------------------------------------------------------------
+
+GATED = {
+    "squeeze": "conv1",
+    **{f"signal.{k}": f"mainbranch.{i}" for i, k in enumerate(("activation", "norm"))},
+    **{f"gate.{k}": f"maskbranch.{i}" for i, k in enumerate(("activation", "norm"))},
+    **{f"expand.{k}": f"conv2.{i}" for i, k in enumerate(("activation", "norm"))},
+    "signal.convolution": "mainbranch.2",
+    "gate.convolution": "maskbranch.2",
+    "expand.convolution": "conv2.2",
+}
+DECODERS = {"magnitude": ["de_1"], "complex": ["de_2_real", "de_2_imag"]}
+BLOCKS = {
+    "ceb": lambda: CollaborativeExpertBlock(6, 10, (2, 5), pad=False),
+    "controlled_ceb": lambda: CollaborativeExpertBlock(6, 10, (2, 5), pad=False),
+    "transposed_ceb": lambda: CollaborativeExpertBlock(
+        12, 10, (2, 3), transposed=True, pad=False
+    ),
+    "s_tcm": lambda: SqueezedTemporalUnit(256, dilation=4),
+    "two_branch": lambda: TwoBranchEnhancer(final_norm=True),
+}
+
+State = dict[str, Tensor]
+
+
+def load_two_branch(
+    path: Path | str,
+) -> tuple[torch.nn.Module, list[Tensor], list[Tensor]]:
+    """Read a golden file of the two-branch network or one of its blocks.
+
+    Returns the model in evaluation mode, its inputs and its expected outputs, in the
+    file's order.
+    """
+    path = Path(path)
+    file = np.load(path, allow_pickle=False)
+    shapes = zip(
+        file["state_names"].tolist(), file["state_shapes"].tolist(), strict=True
+    )
+    theirs = {
+        name: torch.from_numpy(fill(name, ast.literal_eval(shape)))
+        for name, shape in shapes
+    }
+    state, model = _two_branch_state(path.stem, theirs), BLOCKS[path.stem]()
+    found = model.load_state_dict(state, strict=False)
+    missing = [x for x in found.missing_keys if not x.endswith("num_batches_tracked")]
+    assert (missing, found.unexpected_keys) == ([], [])
+    arrays = [
+        [torch.from_numpy(file[x]) for x in file.files if x.startswith(kind)]
+        for kind in ("input", "output")
+    ]
+    return model.eval(), *arrays
+
+
+def _two_branch_state(kind: str, theirs: State) -> State:
+    if kind == "s_tcm":
+        return _unit(theirs, "")
+    if kind != "two_branch":
+        return _experts(theirs, "", transposed=kind.startswith("transposed"))
+    state = {f"linear.{x}": theirs[f"lin_1.0.{x}"] for x in ("weight", "bias")}
+    for number, (branch, decoders) in enumerate(DECODERS.items(), start=1):
+        for place in range(5):
+            level = place + 1
+            prefix = f"en_{number}"
+            state |= _below(
+                f"{branch}.encoder.blocks.{place}",
+                _experts(theirs, f"{prefix}.conv{level}.", False)
+                | _norm(theirs, f"{prefix}.en{level}.", (0, 1)),
+            )
+            for index, decoder in enumerate(decoders):
+                prefix = f"{decoder}.de{level}."
+                state |= _below(
+                    f"{branch}.decoders.{index}.blocks.{place}",
+                    _experts(theirs, f"{prefix}0.", True)
+                    | _norm(theirs, prefix, (2, 3)),
+                )
+        for unit in range(18):
+            name = f"TCMs_{number}.{unit // 6}.residual{unit % 6 + 1}."
+            state |= _below(f"{branch}.temporal.{unit}", _unit(theirs, name))
+    return state
+
+
+def _below(name: str, state: State) -> State:
+    return {f"{name}.{key}": value for key, value in state.items()}
+
+
+def _experts(theirs: State, prefix: str, transposed: bool) -> State:
+    """Join both experts, and both gates, of an expert block."""
+
+    def of(name: str, part: str) -> Tensor:
+        value = theirs[f"{prefix}{name}.{part}"]
+        flat = part == "weight" and transposed and value.shape[-1] == 1
+        # a transposed 1x1 is a 1x1
+        return value.transpose(0, 1) if flat else value
+
+    state = {}
+    for part in ("weight", "bias"):
+        side = int(transposed and part == "weight")
+        state[f"input.{part}"] = of("con1", part)
+        state[f"experts.{part}"] = torch.cat([of("l", part), of("r", part)], side)
+        state[f"gates.{part}"] = torch.cat([of("l_conv", part), of("r_conv", part)])
+        state[f"output.{part}"] = of("con2", part)
+    return state
+
+
+def _norm(theirs: State, prefix: str, places: tuple[int, int]) -> State:
+    """Take the norm and the PReLU behind an expert block."""
+    norm, activation = (f"{prefix}{place}." for place in places)
+    parts = ("weight", "bias", "running_mean", "running_var")
+    state = {f"norm.{part}": theirs[norm + part] for part in parts}
+    return state | {"activation.weight": theirs[activation + "weight"]}
+
+
+def _unit(theirs: State, prefix: str) -> State:
+    """Rename the parts of a squeezed temporal unit."""
+    return {
+        f"{ours}.{name.rpartition('.')[2]}": value
+        for ours, other in GATED.items()
+        for name, value in theirs.items()
+        if name.rpartition(".")[0] == prefix + other
+    }

@@ -174,7 +174,7 @@ def test_a_metric_that_scored_all_items_is_not_noted():
 
 
 def test_text_by_condition_has_a_row_per_value(table):
-    lines = condition_text(table, "noise", "ild_error").splitlines()
+    lines = condition_text(table, "noise", ["ild_error"]).splitlines()
     assert lines[0] == "ild_error in dB by noise"
     assert [line.split()[0] for line in lines[1:]] == ["noise", "train", "wind"]
     assert "+0.500" in lines[3]

@@ -1,0 +1,79 @@
+"""Enhancement of one channel by a magnitude and a complex branch.
+
+Source: Tai et al., "Foster Strengths and Circumvent Weaknesses: a Speech Enhancement
+Framework with Two-branch Collaborative Learning", arXiv 2110.05713.
+"""
+
+import speechbrain as sb
+from torch import Tensor
+
+from speechbrain_fusion.brains.modulated import ModulatedEnhancementBrain
+from speechbrain_fusion.data.batch import Batch
+from speechbrain_fusion.metrics.table import MetricTable, evaluate
+from speechbrain_fusion.models.two_branch import Enhanced
+
+MAGNITUDE, COMPLEX = "magnitude", "complex"
+
+
+class TwoBranchBrain(ModulatedEnhancementBrain):
+    """Train and evaluate a `TwoBranchEnhancer`.
+
+    Batches have the signals "mixture" and "target", [batch, 1, time]. The network is
+    `modules.enhancer`.
+
+    Takes the arguments of `ModulatedEnhancementBrain`. In `hparams`
+
+    - losses: "magnitude" compares the clean spectrum with the magnitude branch's,
+      "complex" with the complex branch's; every other loss the signals.
+    - references: dict of name to function (mixture, target, lengths) -> estimate, all
+      [batch, 1, time]: what the test scores beside the network.
+    - table_metrics: names of the metrics that are listed by `table_by`.
+
+    There is no key `channels`.
+    """
+
+    def _new_table(self) -> MetricTable:
+        return MetricTable((), [*self.hparams.references])
+
+    def compute_forward(self, batch: Batch, stage: sb.Stage) -> Enhanced:
+        """Enhance the mixtures."""
+        mixture, target = (batch[name].squeeze(1) for name in ("mixture", "target"))
+        return self.modules.enhancer(mixture, batch.lengths, target)
+
+    def compute_terms(self, predictions: Enhanced, batch: Batch) -> dict[str, Tensor]:
+        """Return the YAML's losses by name, those of weight 0 left out."""
+        spectra = {MAGNITUDE: predictions.magnitude, COMPLEX: predictions.spectrum}
+        terms = {}
+        for name, loss in self.hparams.losses.items():
+            if self.hparams.loss_weights[name] == 0:
+                continue
+            if name in spectra:
+                pair, lengths = (predictions.clean, spectra[name]), predictions.lengths
+            else:
+                signal = predictions.signal.unsqueeze(1)
+                pair, lengths = (batch["target"], signal), batch.lengths
+            terms[name] = loss(*pair, lengths=lengths)
+        return terms
+
+    def signals_to_score(
+        self, batch: Batch, predictions: Enhanced
+    ) -> dict[str, Tensor]:
+        """Return the mixtures and the estimates, [batch, 1, time]."""
+        enhanced = predictions.signal.unsqueeze(1).to(batch["target"].dtype)
+        return {"unprocessed": batch["mixture"], "enhanced": enhanced}
+
+    def listed_metrics(self) -> list[str]:
+        """Name the metrics that are also listed by condition."""
+        return [*self.hparams.table_metrics]
+
+    def score(self, batch: Batch, predictions: Enhanced, stage: sb.Stage) -> None:
+        """Add a batch's metrics to the table, in the test those of references too."""
+        super().score(batch, predictions, stage)
+        if stage != sb.Stage.TEST:
+            return
+        signals = batch["mixture"], batch["target"], batch.lengths
+        for name, process in self.hparams.references.items():
+            estimate = process(*signals)
+            scored = batch["target"], estimate, batch.lengths
+            results = evaluate(self.hparams.metrics, *scored)
+            self.table.add(name, batch.ids, batch.info, results)

@@ -1,0 +1,115 @@
+"""Noises split by name and by time, so that nothing is heard in two splits.
+
+Noises named for validation or test are "unseen": all of them belongs to that split. Of
+every other, a "seen" noise, the first part trains, the next validates, and the last
+tests.
+
+    seen.wav     | train .............. | valid .. | test .. |
+    unseen.wav   | test ................................... |
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from speechbrain_fusion.data.audio import AudioError
+from speechbrain_fusion.data.manifest import Entry, Manifest
+from speechbrain_fusion.data.recordings import SPLITS, NoiseSplit, split_noise
+
+SHARES = (0.6, 0.2, 0.2)
+SEEN, UNSEEN = "seen", "unseen"
+
+
+def find_noises(
+    folder: Path | str, noise_split: NoiseSplit | None = None
+) -> dict[str, list[Path]]:
+    """List the noises by the split to which they belong as a whole.
+
+    Arguments
+    ---------
+    folder : Path or str
+        Noises, or folders ``train``, ``valid`` and ``test`` of them.
+    noise_split : mapping of str to list of str, optional
+        Names (without suffix) of the unseen noises of "valid" and "test". By default
+        every fifth file and the next one.
+
+    Returns
+    -------
+    dict of str to list of Path
+        "train" (the seen ones), "valid" and "test".
+
+    Raises
+    ------
+    AudioError
+        If there is no such folder, no noise to train, or a name is wrong.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise AudioError(f"{folder}: no such folder, expected noises")
+    named = noise_split if noise_split and any(noise_split.values()) else None
+    found = split_noise(folder, named)
+    if not found["train"]:
+        raise AudioError(
+            f"{folder}: no noise for training, expected *.{{wav,flac,ogg}}"
+        )
+    return found
+
+
+def noise_manifests(
+    files: Mapping[str, Sequence[Path]],
+    described: Mapping[Path, Entry],
+    shares: Sequence[float] = SHARES,
+) -> dict[str, Manifest]:
+    """Say which stretch of which noise belongs to which split.
+
+    Arguments
+    ---------
+    files : mapping of str to sequence of Path
+        What `find_noises` found.
+    described : mapping of Path to dict
+        What `inspect` says of each.
+    shares : sequence of float
+        Parts of a seen noise that train, validate and test.
+
+    Returns
+    -------
+    dict of str to dict
+        For each split its noises: with the keys first (the first sample of the
+        stretch), samples and seconds of the stretch, name and kind ("seen", "unseen").
+
+    Raises
+    ------
+    ValueError
+        If the shares are not three positive numbers that sum to 1 or less.
+
+    Example
+    -------
+    >>> hum = {"file": "hum.wav", "rate": 8000, "samples": 1000, "seconds": 0.125}
+    >>> files = {"train": [Path("hum.wav")], "valid": [], "test": []}
+    >>> made = noise_manifests(files, {Path("hum.wav"): hum})
+    >>> [(x["first"], x["samples"]) for split in made.values() for x in split.values()]
+    [(0, 600), (600, 200), (800, 200)]
+    """
+    if len(shares) != 3 or min(shares) <= 0 or sum(shares) > 1 + 1e-9:
+        raise ValueError(
+            f"shares: expected three positive ones of at most 1 in all, got {shares}"
+        )
+    manifests: dict[str, Manifest] = {split: {} for split in SPLITS}
+    for path in files["train"]:
+        entry = described[path]
+        ends = [round(x * entry["samples"]) for x in itertools.accumulate(shares)]
+        for split, first, end in zip(SPLITS, [0, *ends], ends, strict=False):
+            manifests[split][str(path)] = _stretch(path, entry, first, end, SEEN)
+    for split in ("valid", "test"):
+        for path in files[split]:
+            entry = described[path]
+            whole = _stretch(path, entry, 0, entry["samples"], UNSEEN)
+            manifests[split][str(path)] = whole
+    return manifests
+
+
+def _stretch(path: Path, entry: Entry, first: int, end: int, kind: str) -> Entry:
+    samples = end - first
+    seconds = round(samples / entry["rate"], 4)
+    place = {"first": first, "samples": samples, "seconds": seconds}
+    return {**entry, **place, "name": path.stem, "kind": kind}

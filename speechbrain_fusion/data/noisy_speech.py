@@ -1,0 +1,291 @@
+"""Speech and noise, from whichever form of them is at hand."""
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import soundfile
+from speechbrain.utils.distributed import run_on_main
+from speechbrain.utils.logger import get_logger
+from torch.utils.data import Dataset
+
+from speechbrain_fusion.data.audio import AudioError, read
+from speechbrain_fusion.data.demo import demo_speech_folder, write_demo_corpus
+from speechbrain_fusion.data.folders import write_folder
+from speechbrain_fusion.data.manifest import (
+    Entry,
+    Manifest,
+    fingerprint,
+    inspect_each,
+    refuse_unusable,
+    up_to_date,
+    write_manifests,
+)
+from speechbrain_fusion.data.noise_parts import SHARES, find_noises, noise_manifests
+from speechbrain_fusion.data.paired import VALID_SPEAKERS, paired_speech
+from speechbrain_fusion.data.recordings import (
+    SPLITS,
+    NoiseSplit,
+    split_speech,
+    talker,
+)
+from speechbrain_fusion.data.speech_in_noise import SpeechInNoise
+from speechbrain_fusion.data.timit import CORE_TEST, find_timit, speaker_of
+
+logger = get_logger(__name__)
+
+STAMP = "noisy_speech.json"
+# Of what an entry holds: manifests of another version are built again.
+VERSION = 1
+# Raise it with every change of what write_demo_timit writes.
+DEMO_VERSION = "1"
+MARKER = ".demo-timit"
+Folder = Path | str | None
+
+
+def noisy_speech(
+    data_folder: Folder,
+    noise_folder: Folder,
+    save_folder: Path | str,
+    rate: int,
+    segment: float,
+    counts: Mapping[str, int | None],
+    seeds: Mapping[str, int],
+    recordings: Folder = None,
+    paired: Folder = None,
+    noise_split: NoiseSplit | None = None,
+    noise_shares: Sequence[float] = SHARES,
+    test_speakers: Sequence[str] = CORE_TEST,
+    valid_speakers: Sequence[str] = VALID_SPEAKERS,
+    mixtures: Callable[..., SpeechInNoise] = SpeechInNoise,
+    train_mixtures: Mapping[str, object] | None = None,
+    demo_folder: Path | str = "results/demo_timit",
+) -> dict[str, Dataset]:
+    """Prepare speech and noises once and mix them in training.
+
+    Arguments
+    ---------
+    data_folder : Path, str or None
+        TIMIT (`find_timit`).
+    noise_folder : Path, str or None
+        Any noises (`find_noises`).
+    save_folder : Path or str
+        Where the manifests go.
+    rate : int
+        Sample rate in Hz.
+    segment : float
+        Seconds of a training example; validation and test have whole utterances.
+    counts : mapping of str to int or None
+        Mixtures of an epoch of "train", "valid" and "test"; None for each utterance
+        once or, where they are fixed, in every condition.
+    seeds : mapping of str to int
+        By split.
+    recordings : Path, str or None
+        In place of TIMIT, own talkers: ``speech/<train|valid|test>/<talker>/*`` and,
+        without a noise folder, ``noise``.
+    paired : Path, str or None
+        In place of all, what is mixed already (`paired_speech`). Without any folder
+        the demo corpus is laid out like TIMIT.
+    noise_split, noise_shares
+        See `find_noises` and `noise_manifests`.
+    test_speakers : sequence of str
+        See `find_timit`.
+    valid_speakers : sequence of str
+        See `paired_speech`.
+    mixtures : callable
+        `SpeechInNoise` with its options bound.
+    train_mixtures : mapping of str to object, optional
+        Further options in training alone, as the SNRs.
+    demo_folder : Path or str
+        Where the demo is written.
+
+    Returns
+    -------
+    dict of str to Dataset
+        For each split of `counts`.
+
+    Raises
+    ------
+    AudioError
+        What `find_timit`, `find_noises`, `paired_speech` or `SpeechInNoise` refuse.
+    ValueError
+        If two corpora are given or the noises are missing.
+    """
+    _check(data_folder, noise_folder, recordings, paired)
+    if paired is not None:
+        every = rate, segment, counts, seeds, valid_speakers
+        return {**paired_speech(paired, save_folder, *every)}
+    if data_folder is None and recordings is None:
+        run_on_main(write_demo_timit, [demo_folder])
+        data_folder, noise_folder = demo_folder, Path(demo_folder, "noise")
+        test_speakers = demo_speakers("test")
+    folders = [data_folder, noise_folder, recordings, save_folder]
+    options = [rate, noise_split, noise_shares, test_speakers]
+    manifests = run_on_main(prepare_noisy_speech, [*folders, *options])
+    return {
+        split: mixtures(
+            manifests[f"speech_{split}"],
+            manifests[f"noise_{split}"],
+            rate,
+            size=size,
+            seed=seeds[split],
+            **(
+                {"segment": segment, **(train_mixtures or {})}
+                if split == "train"
+                else {"fixed": True}
+            ),
+        )
+        for split, size in counts.items()
+    }
+
+
+def _check(
+    data_folder: Folder, noise_folder: Folder, recordings: Folder, paired: Folder
+) -> None:
+    """Refuse folders that do not go together."""
+    given = {"data_folder": data_folder, "recordings": recordings, "paired": paired}
+    chosen = [name for name, folder in given.items() if folder is not None]
+    if len(chosen) > 1:
+        raise ValueError(f"expected one corpus, got {', '.join(chosen)}")
+    if chosen == ["data_folder"] and noise_folder is None:
+        raise ValueError("noise_folder: expected a folder beside data_folder, got None")
+    if noise_folder is not None and chosen in ([], ["paired"]):
+        beside = chosen or ["no corpus"]
+        raise ValueError(f"noise_folder: expected None beside {beside[0]}")
+
+
+def prepare_noisy_speech(
+    data_folder: Folder,
+    noise_folder: Folder,
+    recordings: Folder,
+    save_folder: Path | str,
+    rate: int,
+    noise_split: NoiseSplit | None = None,
+    noise_shares: Sequence[float] = SHARES,
+    test_speakers: Sequence[str] = CORE_TEST,
+    jobs: int = -1,
+) -> dict[str, Path]:
+    """Check all files and write their manifests, unless they are up to date.
+
+    Arguments
+    ---------
+    data_folder, noise_folder, recordings, save_folder, rate
+        See `noisy_speech`.
+    noise_split, noise_shares, test_speakers
+        See `noisy_speech`.
+    jobs : int
+        Threads that read, -1 for one per core.
+
+    Returns
+    -------
+    dict of str to Path
+        "speech_train", "noise_train", ... to their manifests.
+
+    Raises
+    ------
+    AudioError
+        For a missing folder or speaker, an empty split or unusable files (all are
+        listed). Nothing is written then.
+    OSError
+        If a manifest cannot be written, naming it. Those of before stay.
+    """
+    speech = _speech(data_folder, recordings, test_speakers)
+    noises = find_noises(noise_folder or Path(str(recordings), "noise"), noise_split)
+    names = [f"{kind}_{split}" for kind in ("speech", "noise") for split in SPLITS]
+    manifests = {name: Path(save_folder, f"{name}.json") for name in names}
+    files = sorted(
+        {x for found in (speech, noises) for each in found.values() for x in each}
+    )
+    options = {"rate": rate, "noises": noises, "shares": noise_shares}
+    options |= {"version": VERSION, "speech": speech}
+    digest, stamp = fingerprint(files, options), Path(save_folder, STAMP)
+    if not up_to_date(stamp, digest, manifests.values()):
+        described = _described(files, rate, jobs)
+        parts = noise_manifests(noises, described, noise_shares)
+        contents = {f"noise_{split}": part for split, part in parts.items()}
+        for split, paths in speech.items():
+            root = None if recordings is None else Path(recordings, "speech")
+            contents[f"speech_{split}"] = _manifest(paths, described, root)
+        write_manifests({manifests[k]: v for k, v in contents.items()}, stamp, digest)
+    return manifests
+
+
+def _speech(
+    data_folder: Folder, recordings: Folder, test_speakers: Sequence[str]
+) -> dict[str, list[Path]]:
+    if data_folder is not None:
+        return find_timit(data_folder, test_speakers)
+    folder = Path(str(recordings), "speech")
+    found = split_speech(folder)
+    empty = [split for split, paths in found.items() if not paths]
+    if empty:
+        raise AudioError(f"{folder}: no recording for {', '.join(empty)}")
+    return found
+
+
+def _described(files: Sequence[Path], rate: int, jobs: int) -> dict[Path, Entry]:
+    found = dict(zip(files, inspect_each(files, rate, jobs=jobs), strict=True))
+    refuse_unusable(x for x in found.values() if isinstance(x, AudioError))
+    return {k: v for k, v in found.items() if not isinstance(v, AudioError)}
+
+
+def _manifest(
+    paths: Sequence[Path], described: Mapping[Path, Entry], root: Path | None
+) -> Manifest:
+    """Name sentence and speaker of each file, TIMIT's where there is no root."""
+    made = {}
+    for path in paths:
+        name = path.name.split(".")[0]
+        voice = speaker_of(path) if root is None else talker(path, root)
+        entry = {**described[path], "name": f"{voice}_{name}", "talker": voice}
+        made[str(path)] = entry
+    return made
+
+
+def demo_speakers(split: str) -> list[str]:
+    """Name the speakers of a split of the demo, as TIMIT would.
+
+    Example
+    -------
+    >>> demo_speakers("test") == sorted(demo_speakers("test"))
+    True
+    """
+    return sorted(x.name.upper() for x in (demo_speech_folder() / split).iterdir())
+
+
+def write_demo_timit(folder: Path | str) -> Path:
+    """Write the demo corpus laid out like TIMIT, with noises, unless it is there.
+
+    Arguments
+    ---------
+    folder : Path or str
+        Gets ``TRAIN`` and ``TEST``, in NIST SPHERE, and ``noise``. May not exist yet,
+        or may be empty.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    FileExistsError
+        If the folder holds anything else; it is left as it is.
+    """
+    return write_folder(folder, MARKER, DEMO_VERSION, _write_demo)
+
+
+def _write_demo(folder: Path) -> None:
+    corpus = write_demo_corpus(folder / "corpus")
+    shutil.move(corpus / "noise", folder / "noise")
+    for split in SPLITS:
+        part = folder / ("TRAIN" if split == "train" else "TEST") / "DR1"
+        for source in sorted((corpus / "speech" / split).glob("*/*")):
+            speech, rate = read(source)
+            speaker = part / source.parent.name.upper()
+            speaker.mkdir(parents=True, exist_ok=True)
+            number = len([*speaker.iterdir()]) + 1
+            soundfile.write(
+                speaker / f"SX{number}.WAV", speech[0], rate, "PCM_16", format="NIST"
+            )
+    shutil.rmtree(corpus)

@@ -1,0 +1,200 @@
+"""Speech that others have mixed: folders of noisy and of clean files of equal names.
+
+    <data_folder>/<train|valid|test>/<noisy|clean>/*.{wav,flac,ogg}
+
+or as VoiceBank+DEMAND is published, of whose training speakers some validate:
+
+    <data_folder>/<noisy|clean>_trainset_28spk_wav/<speaker>_<number>.wav
+    <data_folder>/<noisy|clean>_testset_wav/<speaker>_<number>.wav
+
+One channel, any rate from the wanted one up.
+
+Source: Valentini-Botinhao, "Noisy speech database for training speech enhancement
+algorithms and TTS models", University of Edinburgh, 2017 (VoiceBank+DEMAND).
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from speechbrain.utils.distributed import run_on_main
+
+from speechbrain_fusion.data.audio import AudioError
+from speechbrain_fusion.data.manifest import Entry, Manifest, audio_files, inspect_each
+from speechbrain_fusion.data.preparation import prepare_mixtures
+from speechbrain_fusion.data.recordings import SPLITS
+from speechbrain_fusion.data.rendered import RenderedScenes
+
+KINDS = ("noisy", "clean")
+VALID_SPEAKERS = ("p226", "p287")
+"""Of VoiceBank's 28 training speakers, those that validate in SpeechBrain's recipes."""
+
+Pairs = dict[str, tuple[Path, Path]]
+
+
+def paired_speech(
+    data_folder: Path | str,
+    save_folder: Path | str,
+    rate: int,
+    segment: float | None,
+    counts: Mapping[str, int | None],
+    seeds: Mapping[str, int],
+    valid_speakers: Sequence[str] = VALID_SPEAKERS,
+) -> dict[str, RenderedScenes]:
+    """Check pairs of files once and read them in training.
+
+    Arguments
+    ---------
+    data_folder : Path or str
+        Laid out as this module says.
+    save_folder : Path or str
+        Where the manifests go.
+    rate : int
+        Sample rate in Hz.
+    segment : float or None
+        Seconds of a training example, None for whole files, as validation and test
+        have.
+    counts : mapping of str to int or None
+        Files of an epoch of "train", "valid" and "test"; None for all.
+    seeds : mapping of str to int
+        By split.
+    valid_speakers : sequence of str
+        Where no folder is for validation: what the names of its files begin with.
+
+    Returns
+    -------
+    dict of str to RenderedScenes
+        For each split of `counts`.
+
+    Raises
+    ------
+    AudioError
+        What `prepare_pairs` refuses.
+    ValueError
+        What `RenderedScenes` refuses.
+    """
+    arguments = [data_folder, save_folder, rate, [*counts], valid_speakers]
+    manifests = run_on_main(prepare_pairs, arguments)
+    return RenderedScenes.by_split(manifests, rate, segment, counts, seeds)
+
+
+def prepare_pairs(
+    data_folder: Path | str,
+    save_folder: Path | str,
+    rate: int,
+    splits: Sequence[str] = SPLITS,
+    valid_speakers: Sequence[str] = VALID_SPEAKERS,
+    jobs: int = -1,
+) -> dict[str, Path]:
+    """Check all files and write manifests of pairs, unless they are up to date.
+
+    Arguments
+    ---------
+    data_folder, save_folder, rate, valid_speakers
+        See `paired_speech`.
+    splits : sequence of str
+        Those that are needed.
+    jobs : int
+        Threads that read, -1 for one per core.
+
+    Returns
+    -------
+    dict of str to Path
+        The splits' manifests.
+
+    Raises
+    ------
+    AudioError
+        For another layout, an empty split, a file without its partner, partners of
+        different rate or length, or unusable files (all are listed). Nothing is
+        written then.
+    OSError
+        If a manifest cannot be written, naming it. Those of before stay.
+    """
+    folder = Path(data_folder)
+    found = _find(folder, valid_speakers)
+    pairs = {split: found.get(split, {}) for split in splits}
+    for split, named in pairs.items():
+        if not named:
+            raise AudioError(f"{folder}: no pair of files for {split}")
+    files = [x for named in pairs.values() for pair in named.values() for x in pair]
+    entries: dict[str, Manifest] = {
+        split: {
+            name: {"file": str(noisy), "target": str(clean)}
+            for name, (noisy, clean) in named.items()
+        }
+        for split, named in pairs.items()
+    }
+
+    def inspect_files() -> dict[str, Entry | AudioError]:
+        present = [path for path in files if path.exists()]
+        described = zip(present, inspect_each(present, rate, jobs=jobs), strict=True)
+        missing = {
+            str(path): AudioError(f"{path}: missing, expected a partner")
+            for path in files
+        }
+        return missing | {str(path): entry for path, entry in described}
+
+    options = {"rate": rate}
+    return prepare_mixtures(
+        entries, Path(save_folder), files, inspect_files, _complete, options
+    )
+
+
+def _find(folder: Path, valid_speakers: Sequence[str]) -> dict[str, Pairs]:
+    """List the pairs of each split that is there."""
+    if not folder.is_dir():
+        raise AudioError(f"{folder}: no such folder, expected noisy and clean speech")
+    given = {split: [folder / split / kind for kind in KINDS] for split in SPLITS}
+    given = {k: v for k, v in given.items() if any(each.is_dir() for each in v)}
+    if given:
+        return {split: _pairs(*both) for split, both in given.items()}
+    published = {
+        part: [sorted(folder.glob(f"{kind}_{part}set*")) for kind in KINDS]
+        for part in ("train", "test")
+    }
+    for part, both in published.items():
+        if [len(each) for each in both] != [1, 1]:
+            raise AudioError(
+                f"{folder}: expected <train|valid|test>/<noisy|clean>, or one of each "
+                f"of noisy_{part}set* and clean_{part}set*"
+            )
+    (train,), (test,) = (
+        [_pairs(*(each[0] for each in both))] for both in published.values()
+    )
+    held_out = {
+        name
+        for name in train
+        if name.startswith(tuple(f"{x}_" for x in valid_speakers))
+    }
+    return {
+        "train": {k: v for k, v in train.items() if k not in held_out},
+        "valid": {k: v for k, v in train.items() if k in held_out},
+        "test": test,
+    }
+
+
+def _pairs(noisy: Path, clean: Path) -> Pairs:
+    """Match files by their names, also those whose partner is missing."""
+    both = [{path.stem: path for path in audio_files(x)} for x in (noisy, clean)]
+    return {
+        name: (
+            both[0].get(name, noisy / both[1].get(name, Path(name)).name),
+            both[1].get(name, clean / both[0].get(name, Path(name)).name),
+        )
+        for name in sorted({**both[0], **both[1]})
+    }
+
+
+def _complete(name: str, entry: Entry, usable: Mapping[str, Entry]) -> Entry:
+    """Add what both files of a pair have in common."""
+    noisy, clean = (usable.get(entry[kind]) for kind in ("file", "target"))
+    if noisy is None or clean is None:
+        return entry  # its files are refused
+    for key, unit in (("rate", "Hz"), ("samples", "samples")):
+        if noisy[key] != clean[key]:
+            raise AudioError(
+                f"{entry['file']}: {noisy[key]} {unit}, its clean file has {clean[key]}"
+            )
+    samples = noisy["samples"]
+    place = {"rate": noisy["rate"], "samples": samples, "first": 0, "last": samples}
+    return {**entry, **place, "talker": name.split("_")[0]}

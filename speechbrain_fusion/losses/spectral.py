@@ -1,0 +1,153 @@
+"""Losses on spectra: magnitudes, and real and imaginary parts.
+
+Spectra are [batch, 2, frames, bins] (real and imaginary part), magnitudes [batch,
+frames, bins]; `lengths` are relative lengths in frames. Both losses are means of
+squared distances over an item's valid frames and all bins, and then over items, so that
+neither padding nor the number of processes changes them. Computed in float32 (float64
+for float64 inputs), inside autocast too.
+
+Source: Li et al., "On the importance of power compression and phase estimation in
+monaural speech dereverberation", JASA Express Letters 1(1), 2021 (compression).
+"""
+
+import torch
+from torch import Tensor
+
+from speechbrain_fusion.losses.signal import REDUCTIONS, align
+
+# Magnitudes below it are not compressed further: the gradient stays finite.
+FLOOR = 1e-6
+
+
+def magnitude_loss(
+    reference: Tensor,
+    estimate: Tensor,
+    lengths: Tensor | None = None,
+    compression: float = 1.0,
+    reduction: str = "mean",
+) -> Tensor:
+    """Squared distance of magnitudes.
+
+    Arguments
+    ---------
+    reference, estimate : torch.Tensor
+        Spectra [batch, 2, frames, bins] or magnitudes [batch, frames, bins], also one
+        of each.
+    lengths : torch.Tensor, optional
+        Relative lengths in (0, 1] in frames, shape [batch]; None for all of it.
+    compression : float
+        Exponent of the magnitudes.
+    reduction : str
+        "mean" over items, or "none".
+
+    Returns
+    -------
+    torch.Tensor
+        A scalar, or shape [batch] with "none".
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit or the reduction is unknown.
+
+    Example
+    -------
+    >>> spectrum = torch.tensor([3.0, 4.0]).view(1, 2, 1, 1)
+    >>> magnitude_loss(spectrum, torch.full((1, 1, 1), 4.0))
+    tensor(1.)
+    """
+    with torch.autocast(reference.device.type, enabled=False):
+        target, other = (
+            _compressed(_modulus(_own(x, lengths)), compression)
+            for x in (reference, estimate)
+        )
+        return _distance(target, other, lengths, reduction)
+
+
+def complex_loss(
+    reference: Tensor,
+    estimate: Tensor,
+    lengths: Tensor | None = None,
+    compression: float = 1.0,
+    reduction: str = "mean",
+) -> Tensor:
+    """Squared distance of real and imaginary parts, half of |S - Y|^2 in the mean.
+
+    Arguments
+    ---------
+    reference, estimate : torch.Tensor
+        Spectra, shape [batch, 2, frames, bins].
+    lengths, compression, reduction
+        See `magnitude_loss`; compression leaves the phase.
+
+    Returns
+    -------
+    torch.Tensor
+        A scalar, or shape [batch] with "none".
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit or the reduction is unknown.
+
+    Example
+    -------
+    >>> spectrum = torch.tensor([3.0, 4.0]).view(1, 2, 1, 1)
+    >>> complex_loss(spectrum, -spectrum)
+    tensor(50.)
+    """
+    with torch.autocast(reference.device.type, enabled=False):
+        target, other = (
+            _compressed_spectrum(_own(x, lengths), compression)
+            for x in (reference, estimate)
+        )
+        return _distance(target, other, lengths, reduction)
+
+
+def _distance(
+    reference: Tensor, estimate: Tensor, lengths: Tensor | None, reduction: str
+) -> Tensor:
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"reduction must be one of {REDUCTIONS}, got {reduction!r}")
+    # frames last, as `align` has time
+    target, other, count = align(reference.mT, estimate.mT, lengths)
+    total = (other - target).square().flatten(1).sum(-1)
+    values = total / (count.flatten(1)[:, 0] * target[0, ..., 0].numel())
+    return values.mean() if reduction == "mean" else values
+
+
+def _own(x: Tensor, lengths: Tensor | None) -> Tensor:
+    """Blank the padding before any power is taken of it."""
+    return align(x.mT, x.mT, lengths)[0].mT
+
+
+def _modulus(x: Tensor) -> Tensor:
+    """Take magnitudes [batch, frames, bins] of what may be spectra."""
+    x = _single(x)
+    if x.dim() == 3:
+        return x
+    if x.dim() != 4 or x.shape[1] != 2:
+        raise ValueError(
+            "expected spectra [batch, 2, frames, bins] or magnitudes [batch, frames, "
+            f"bins], got {tuple(x.shape)}"
+        )
+    return x.square().sum(1).clamp(min=FLOOR**2).sqrt()
+
+
+def _compressed(magnitude: Tensor, exponent: float) -> Tensor:
+    return magnitude if exponent == 1 else magnitude.clamp(min=FLOOR).pow(exponent)
+
+
+def _compressed_spectrum(spectrum: Tensor, exponent: float) -> Tensor:
+    """Raise the magnitudes to a power and keep the phase."""
+    if spectrum.dim() != 4 or spectrum.shape[1] != 2:
+        shape = tuple(spectrum.shape)
+        raise ValueError(f"expected spectra [batch, 2, frames, bins], got {shape}")
+    spectrum = _single(spectrum)
+    if exponent == 1:
+        return spectrum
+    return spectrum * _modulus(spectrum).pow(exponent - 1).unsqueeze(1)
+
+
+def _single(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -1,0 +1,210 @@
+"""Normalization of features [batch, channels, frames, ...] that ignores padding.
+
+"batch" takes statistics of each channel over the batches of all processes, "layer" of
+each frame, "cumulative" of each frame and all before it. The latter two are causal,
+and the same in training and in evaluation. Computed in float32 also inside automatic
+mixed precision.
+
+Sources: Ioffe & Szegedy, "Batch Normalization", ICML 2015; Ba, Kiros, Hinton, "Layer
+Normalization", arXiv 1607.06450; Luo & Mesgarani, "Conv-TasNet", IEEE/ACM TASLP, 2019
+(cumulative).
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+
+
+class BatchNorm(nn.Module):
+    """Batch normalization over the valid frames of all processes, on CPUs too.
+
+    PyTorch's SyncBatchNorm exists on GPUs alone and counts the padding. Parameters and
+    buffers are those of `torch.nn.BatchNorm2d`.
+
+    Arguments
+    ---------
+    channels : int
+        Channels.
+    eps : float
+        Added to the variance.
+    momentum : float
+        How fast the statistics for evaluation follow.
+
+    Example
+    -------
+    >>> norm, x = BatchNorm(4), torch.randn(3, 4, 10, 7)
+    >>> valid = torch.ones(3, 10, dtype=torch.bool)
+    >>> valid[1, 6:] = False
+    >>> y = norm(x, valid)
+    >>> bool(y.transpose(1, 2)[valid].mean().abs() < 1e-6)
+    True
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
+    def __init__(self, channels: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+        self.register_buffer("num_batches_tracked", torch.tensor(0))
+        self.eps, self.momentum = eps, momentum
+
+    def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Normalize [batch, channels, frames, ...]; `valid` is [batch, frames]."""
+        single, own = _single(x), None
+        if valid is not None:
+            own = valid.view(valid.shape[0], 1, -1, *[1] * (x.dim() - 3))
+            single = single.masked_fill(~own, 0.0)
+        with torch.autocast(x.device.type, enabled=False):
+            if self.training:
+                mean, variance, count = _moments(single, own)
+                self._follow(mean, variance, count)
+            else:
+                mean, variance = self.running_mean, self.running_var
+            y = (single - _like(mean, x)) * _like((variance + self.eps).rsqrt(), x)
+            return _scale(y, self.weight, self.bias).to(x.dtype)
+
+    @torch.no_grad()
+    def _follow(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
+        """Move the running statistics towards the unbiased ones, as PyTorch does."""
+        self.num_batches_tracked.add_(1)
+        unbiased = variance * count / (count - 1).clamp(min=1)
+        self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)
+        self.running_var.lerp_(unbiased.to(self.running_var), self.momentum)
+
+
+class FrameNorm(nn.Module):
+    """Mean and variance over all of a frame: causal.
+
+    Arguments
+    ---------
+    channels : int
+        Channels.
+    eps : float
+        Added to the variance.
+
+    Example
+    -------
+    >>> y = FrameNorm(4)(torch.randn(3, 4, 10, 7))
+    >>> bool(y.mean((1, 3)).abs().max() < 1e-5)
+    True
+    """
+
+    def __init__(self, channels: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.eps = eps
+
+    def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Normalize [batch, channels, frames, ...]; `valid` changes nothing."""
+        single = _single(x)
+        with torch.autocast(x.device.type, enabled=False):
+            mean, power = self._statistics(single)
+            variance = (power - mean.square()).clamp(min=0)
+            y = (single - mean) * (variance + self.eps).rsqrt()
+            return _scale(y, self.weight, self.bias).to(x.dtype)
+
+    def _statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return means of values and squares, [batch, 1, frames, 1, ...]."""
+        axes = [1, *range(3, x.dim())]
+        return x.mean(axes, keepdim=True), x.square().mean(axes, keepdim=True)
+
+
+class CumulativeNorm(FrameNorm):
+    """Mean and variance over a frame and all before it: causal.
+
+    Takes the arguments of `FrameNorm`.
+
+    Example
+    -------
+    >>> x = torch.randn(3, 4, 10, 7)
+    >>> torch.allclose(CumulativeNorm(4)(x)[:, :, 0], FrameNorm(4)(x)[:, :, 0])
+    True
+    """
+
+    def _statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        own = super()._statistics(x)
+        frames = torch.arange(1, x.shape[2] + 1, device=x.device, dtype=x.dtype)
+        seen = _like(frames, own[0], axis=2)
+        mean, power = (each.double().cumsum(2) / seen for each in own)
+        return mean.to(x.dtype), power.to(x.dtype)
+
+
+NORMS: dict[str, type[nn.Module]] = {
+    "batch": BatchNorm,
+    "layer": FrameNorm,
+    "cumulative": CumulativeNorm,
+}
+
+
+def make_norm(kind: str, channels: int) -> nn.Module:
+    """Make a norm by its name.
+
+    Raises
+    ------
+    ValueError
+        If there is no such norm.
+
+    Example
+    -------
+    >>> make_norm("layer", 8)
+    FrameNorm()
+    """
+    if kind not in NORMS:
+        raise ValueError(f"norm: expected one of {[*NORMS]}, got {kind!r}")
+    return NORMS[kind](channels)
+
+
+class _Sum(torch.autograd.Function):
+    """Sum over all processes; its gradient is the sum of theirs."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        x = x.clone()
+        distributed.all_reduce(x)
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return _Sum.apply(grad)
+
+
+def _everywhere(x: Tensor) -> Tensor:
+    several = distributed.is_available() and distributed.is_initialized()
+    return _Sum.apply(x) if several else x
+
+
+def _moments(x: Tensor, own: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute each channel's mean and variance, and of how many values.
+
+    Where `own` [batch, 1, frames, ...] is false `x` is zero and does not count.
+    """
+    axes = [0, *range(2, x.dim())]
+    number = x.new_tensor([x[:, 0].numel()])
+    if own is not None:
+        number = own.expand_as(x[:, :1]).sum(dtype=x.dtype)[None]
+    *total, count = _everywhere(torch.cat([x.sum(axes), number]))
+    mean, count = torch.stack(total) / count.clamp(min=1), count.clamp(min=1)
+    centred = x - _like(mean, x)
+    if own is not None:
+        centred = centred.masked_fill(~own, 0.0)
+    return mean, _everywhere(centred.square().sum(axes)) / count, count
+
+
+def _single(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _like(values: Tensor, x: Tensor, axis: int = 1) -> Tensor:
+    """Shape one value per entry of an axis so that it goes with `x`."""
+    return values.view(*[1] * axis, -1, *[1] * (x.dim() - axis - 1))
+
+
+def _scale(y: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return torch.addcmul(_like(bias.to(y), y), y, _like(weight.to(y), y))

@@ -1,0 +1,88 @@
+"""Squeezed temporal convolutions: dilated and gated, in few channels.
+
+    z = conv1x1(x)                                              many channels to few
+    a = conv(norm(prelu(z))),  b = sigmoid(conv(norm(prelu(z))))       dilated
+    y = x + conv1x1(norm(prelu(a * b)))
+
+Source: Li et al., "Two Heads are Better Than One: A Two-Stage Complex Spectral Mapping
+Approach for Monaural Speech Enhancement", IEEE/ACM TASLP, 2021.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from speechbrain_fusion.nnet.convolution import same_padding
+from speechbrain_fusion.nnet.spectral_norm import make_norm
+
+
+class SqueezedTemporalUnit(nn.Module):
+    """Gated dilated convolution in few channels, with a residual path.
+
+    Arguments
+    ---------
+    channels : int
+        Channels in and out.
+    squeezed : int
+        Channels inside.
+    kernel_size : int
+        Taps.
+    dilation : int
+        Frames between two taps.
+    causal : bool
+        Hear no later frame; otherwise as much of both sides.
+    norm : str
+        "batch", "layer" or "cumulative".
+
+    Raises
+    ------
+    ValueError
+        If the norm is unknown.
+
+    Example
+    -------
+    >>> SqueezedTemporalUnit(256, dilation=4)(torch.randn(3, 256, 40)).shape
+    torch.Size([3, 256, 40])
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        squeezed: int = 64,
+        kernel_size: int = 5,
+        dilation: int = 1,
+        causal: bool = False,
+        norm: str = "batch",
+    ) -> None:
+        super().__init__()
+        self.padding = same_padding(kernel_size, dilation, causal)
+        sizes = squeezed, kernel_size, dilation, norm
+        self.squeeze = nn.Conv1d(channels, squeezed, 1)
+        self.signal, self.gate = (_Path(squeezed, *sizes) for _ in range(2))
+        self.expand = _Path(squeezed, channels, 1, 1, norm)
+
+    def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Map [batch, channels, frames]; `valid` [batch, frames] are an item's own."""
+        z = self.squeeze(x)
+        signal = self.signal(z, valid, self.padding)
+        gate = self.gate(z, valid, self.padding).sigmoid()
+        return x + self.expand(signal * gate, valid)
+
+
+class _Path(nn.Module):
+    """PReLU, norm and convolution, which hears silence in the padding."""
+
+    def __init__(
+        self, channels: int, out: int, kernel_size: int, dilation: int, norm: str
+    ) -> None:
+        super().__init__()
+        self.activation = nn.PReLU()
+        self.norm = make_norm(norm, channels)
+        self.convolution = nn.Conv1d(channels, out, kernel_size, dilation=dilation)
+
+    def forward(
+        self, z: Tensor, valid: Tensor | None, padding: tuple[int, int] = (0, 0)
+    ) -> Tensor:
+        z = self.norm(self.activation(z), valid)
+        if valid is not None:
+            z = z.masked_fill(~valid[:, None], 0.0)
+        return self.convolution(F.pad(z, padding))

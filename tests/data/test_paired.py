@@ -1,0 +1,130 @@
+"""Pairs of noisy and clean files, by split or as VoiceBank+DEMAND is published."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from speechbrain_fusion.data.audio import AudioError
+from speechbrain_fusion.data.paired import paired_speech, prepare_pairs
+from tests.data.librimix_tree import voice, write
+
+COUNTS = dict.fromkeys(("train", "valid", "test"))
+SEEDS = {"train": 5, "valid": 0, "test": 0}
+
+
+def write_pairs(noisy: Path, clean: Path, names, rate: int = 48000) -> None:
+    for number, name in enumerate(names):
+        speech = voice(rate + 100 * number, number)
+        hiss = np.random.default_rng(number).standard_normal(speech.size)
+        write(clean / f"{name}.wav", speech, rate)
+        write(noisy / f"{name}.wav", speech + 0.02 * hiss, rate)
+
+
+@pytest.fixture
+def voicebank(tmp_path) -> Path:
+    root = tmp_path / "voicebank"
+    parts = {
+        "trainset_28spk_wav": ("p226_001", "p287_001", "p250_001", "p250_002"),
+        "testset_wav": ("p232_001", "p257_001"),
+    }
+    for part, names in parts.items():
+        write_pairs(root / f"noisy_{part}", root / f"clean_{part}", names)
+    return root
+
+
+@pytest.fixture
+def splits(tmp_path) -> Path:
+    root = tmp_path / "mine"
+    for split in COUNTS:
+        write_pairs(root / split / "noisy", root / split / "clean", ("a", "b"), 16000)
+    return root
+
+
+def load(root: Path, save: Path, **options):
+    defaults = {"rate": 16000, "segment": 0.5, "counts": COUNTS, "seeds": SEEDS}
+    return paired_speech(root, save, **(defaults | options))
+
+
+def refused(root: Path, save: Path, rate: int = 16000) -> str:
+    with pytest.raises(AudioError) as caught:
+        prepare_pairs(root, save, rate, jobs=1)
+    assert not save.exists()
+    return str(caught.value)
+
+
+def test_voicebank_is_split_by_speaker(voicebank, tmp_path):
+    sets = load(voicebank, tmp_path / "save")
+    names = {
+        split: sorted(each[(1, index)].id for index in range(len(each)))
+        for split, each in sets.items()
+    }
+    assert names == {
+        "train": ["p250_001", "p250_002"],
+        "valid": ["p226_001", "p287_001"],
+        "test": ["p232_001", "p257_001"],
+    }
+    assert sets["test"][(1, 0)].info["talker"] == "p232"
+
+
+def test_training_takes_segments_of_both_files_from_one_place(voicebank, tmp_path):
+    sets = load(voicebank, tmp_path / "save", rate=48000)
+    example = sets["train"][(1, 0)]
+    root = voicebank / "noisy_trainset_28spk_wav" / f"{example.id}.wav"
+    clean = soundfile.read(str(root).replace("noisy", "clean"))[0]
+    target = example.signals["target"][0].numpy()
+    start = int(np.correlate(clean, target, "valid").argmax())
+    noisy = soundfile.read(root, dtype="float32")[0][start : start + 24000]
+    assert np.array_equal(example.signals["mixture"][0], noisy)
+
+
+def test_evaluation_has_whole_files_at_the_wanted_rate(voicebank, tmp_path):
+    example = load(voicebank, tmp_path / "save")["test"][(1, 1)]
+    shapes = {kind: tuple(x.shape) for kind, x in example.signals.items()}
+    assert shapes == {"mixture": (1, 16034), "target": (1, 16034)}
+
+
+def test_folders_of_splits_are_read(splits, tmp_path):
+    sets = load(splits, tmp_path / "save", segment=None)
+    assert [len(each) for each in sets.values()] == [2, 2, 2]
+    clean = soundfile.read(splits / "valid" / "clean" / "a.wav", dtype="float32")[0]
+    assert torch.equal(
+        sets["valid"][(1, 0)].signals["target"][0], torch.from_numpy(clean)
+    )
+
+
+def test_one_error_lists_every_unusable_file(splits, tmp_path):
+    train = splits / "train"
+    (train / "noisy" / "a.wav").unlink()
+    write(train / "clean" / "b.wav", voice(15000, 1), 16000)
+    (splits / "test" / "noisy" / "a.wav").write_text("no audio")
+    write(splits / "test" / "clean" / "b.wav", voice(16100, 1), 48000)
+    write(splits / "valid" / "noisy" / "a.wav", 0 * voice(16000, 1), 16000)
+    first, *lines = refused(splits, tmp_path / "save").splitlines()
+    assert first == "5 unusable files:"
+    for reason in (
+        f"{train / 'noisy' / 'a.wav'}: missing, expected a partner",
+        f"{train / 'noisy' / 'b.wav'}: 16100 samples, its clean file has 15000",
+        f"{splits / 'test' / 'noisy' / 'a.wav'}: not a readable audio file",
+        f"{splits / 'test' / 'noisy' / 'b.wav'}: 16000 Hz, its clean file has 48000",
+        f"{splits / 'valid' / 'noisy' / 'a.wav'}: silent",
+    ):
+        assert any(line.startswith(f"  {reason}") for line in lines), reason
+
+
+def test_a_rate_below_the_wanted_is_refused(splits, tmp_path):
+    assert "rate 16000 Hz, expected at least 48000" in refused(
+        splits, tmp_path / "save", 48000
+    )
+
+
+def test_another_layout_is_named(tmp_path):
+    save = tmp_path / "save"
+    assert "nowhere: no such folder" in refused(tmp_path / "nowhere", save)
+    (tmp_path / "speech").mkdir()
+    message = refused(tmp_path / "speech", save)
+    assert "expected <train|valid|test>/<noisy|clean>" in message
+    write_pairs(tmp_path / "speech/test/noisy", tmp_path / "speech/test/clean", ["a"])
+    assert "no pair of files for train" in refused(tmp_path / "speech", save)

@@ -1,0 +1,189 @@
+"""Composite metrics: golden values, a frame-by-frame statement, padding and silence."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+
+from speechbrain_fusion.data.audio import read
+from speechbrain_fusion.metrics import composite, llr, segmental_snr, wss
+from speechbrain_fusion.metrics.composite import BANDWIDTHS, CENTRES
+
+GOLDEN = json.loads(
+    (Path(__file__).parents[1] / "golden" / "composite.json").read_text()
+)
+PARTS = {"llr": llr, "wss": wss, "segsnr": segmental_snr}
+
+
+def pair(samples: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Something with formants and pauses, and the same in noise."""
+    rng = np.random.default_rng(seed)
+    excitation = rng.standard_normal(samples) * (
+        np.sin(np.arange(samples) / 900) > -0.5
+    )
+    voice = scipy.signal.lfilter([1], [1, -1.6, 0.9], excitation)
+    voice = 0.05 * scipy.signal.lfilter([1], [1, 0.5, 0.8], voice)
+    noisy = voice + 0.05 * rng.standard_normal(samples)
+    return torch.from_numpy(voice)[None], torch.from_numpy(noisy)[None]
+
+
+@pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda case: case["noise"])
+def test_golden_values(real_data, case):
+    speech, noise = (
+        read(real_data / case[x])[0][0].astype(float) for x in ("speech", "noise")
+    )
+    samples = min(speech.size, noise.size, 64000)
+    speech, noise = speech[:samples], noise[:samples]
+    power = np.square(speech).sum() / np.square(noise).sum()
+    noise *= np.sqrt(power / 10 ** (case["snr"] / 10))
+    signals = (torch.from_numpy(x)[None] for x in (speech, speech + noise))
+    scores = composite(*signals, 16000, jobs=1)
+    assert len(scores) == 7
+    for name, value in scores.items():
+        assert value.item() == pytest.approx(case[name], abs=1e-2)
+
+
+def frames_of(signal: np.ndarray, rate: int) -> np.ndarray:
+    size = round(0.03 * rate)
+    step = size // 4
+    count = int(signal.size / step - size / step)
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(1, size + 1) / (size + 1))
+    return np.array([signal[i * step : i * step + size] * window for i in range(count)])
+
+
+def best(values: list[float]) -> float:
+    return float(np.mean(sorted(values)[: round(0.95 * len(values))]))
+
+
+def llr_in_words(clean: np.ndarray, other: np.ndarray, rate: int) -> float:
+    order, values = 10 if rate < 10000 else 16, []
+    for one, two in zip(frames_of(clean, rate), frames_of(other, rate), strict=True):
+        lags = [
+            np.correlate(x, x, "full")[x.size - 1 : x.size + order] for x in (one, two)
+        ]
+        if lags[0][0] == 0 or lags[1][0] == 0:
+            values.append(0.0)
+            continue
+        fits = [np.append(1, -scipy.linalg.solve_toeplitz(r[:-1], r[1:])) for r in lags]
+        matrix = scipy.linalg.toeplitz(lags[0])
+        errors = [fit @ matrix @ fit for fit in fits]
+        values.append(np.log(errors[1] / errors[0]))
+    return best(values)
+
+
+def segsnr_in_words(clean: np.ndarray, other: np.ndarray, rate: int) -> float:
+    clean, other = clean - clean.mean(), other - other.mean()
+    other = other * np.abs(clean).max() / np.abs(other).max()
+    values = []
+    for one, two in zip(frames_of(clean, rate), frames_of(other, rate), strict=True):
+        ratio = np.square(one).sum() / (np.square(one - two).sum() + 1e-10)
+        values.append(min(max(10 * math.log10(ratio + 1e-10), -10), 35))
+    return float(np.mean(values))
+
+
+def wss_in_words(clean: np.ndarray, other: np.ndarray, rate: int) -> float:
+    values = []
+    for one, two in zip(frames_of(clean, rate), frames_of(other, rate), strict=True):
+        levels = [band_levels(x, rate) for x in (one, two)]
+        slopes = [np.diff(level) for level in levels]
+        weights = [weigh(*x) for x in zip(levels, slopes, strict=True)]
+        weight = (weights[0] + weights[1]) / 2
+        distance = (weight * (slopes[0] - slopes[1]) ** 2).sum()
+        values.append(distance / weight.sum())
+    return best(values)
+
+
+def band_levels(frame: np.ndarray, rate: int) -> np.ndarray:
+    size = 2
+    while size < 2 * frame.size:
+        size *= 2
+    power = np.abs(np.fft.fft(frame, size)[: size // 2]) ** 2
+    levels = []
+    for centre, width in zip(CENTRES, BANDWIDTHS, strict=True):
+        middle, spread = math.floor(centre / rate * size), width / rate * size
+        total = 0.0
+        for place, value in enumerate(power):
+            weight = math.exp(-11 * ((place - middle) / spread) ** 2) * 70 / width
+            total += weight * value if weight > math.exp(-30 / 4.606) else 0.0
+        levels.append(10 * math.log10(max(total, 1e-10)))
+    return np.array(levels)
+
+
+def weigh(level: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    weights = []
+    for band in range(24):
+        place = band
+        if slope[band] > 0:
+            while place < 24 and slope[place] > 0:
+                place += 1
+            peak = level[place - 1]
+        else:
+            while place >= 0 and slope[place] <= 0:
+                place -= 1
+            peak = level[place + 1]
+        globally = 20 / (20 + level.max() - level[band])
+        weights.append(globally / (1 + peak - level[band]))
+    return np.array(weights)
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 16000])
+def test_parts_are_what_words_say_of_each_frame(rate):
+    clean, noisy = pair(rate // 3)
+    arrays = clean[0].numpy(), noisy[0].numpy()
+    assert llr(clean, noisy, rate).item() == pytest.approx(llr_in_words(*arrays, rate))
+    assert segmental_snr(clean, noisy, rate).item() == pytest.approx(
+        segsnr_in_words(*arrays, rate)
+    )
+    assert wss(clean, noisy, rate).item() == pytest.approx(wss_in_words(*arrays, rate))
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_more_noise_is_worse(name):
+    clean, noisy = pair(16000)
+    scores = [
+        PARTS[name](clean, clean + gain * (noisy - clean), 16000).item()
+        for gain in (0.1, 0.5, 2.0)
+    ]
+    assert scores == sorted(scores, reverse=name == "segsnr")
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_an_item_of_a_padded_batch_scores_what_it_scores_alone(name):
+    (clean, noisy), (other, loud) = pair(9600), pair(5000, seed=1)
+    batch = [
+        torch.cat([x, torch.nn.functional.pad(y, (0, 4600), value=math.nan)])
+        for x, y in ((clean, other), (noisy, loud))
+    ]
+    scores = PARTS[name](*batch, 16000, torch.tensor([1.0, 5000 / 9600]))
+    assert scores[0].item() == pytest.approx(PARTS[name](clean, noisy, 16000).item())
+    assert scores[1].item() == pytest.approx(PARTS[name](other, loud, 16000).item())
+
+
+def test_ears_are_scored_one_by_one():
+    (clean, noisy), (other, loud) = pair(9600), pair(9600, seed=1)
+    both = [torch.stack(x, 1) for x in ((clean, other), (noisy, loud))]
+    scores = composite(*both, 16000, jobs=1)
+    alone = composite(other, loud, 16000, jobs=1)
+    for name, value in scores.items():
+        assert value.shape == (1, 2)
+        torch.testing.assert_close(value[:, 1], alone[name])
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_what_cannot_be_scored_is_nan_and_stops_nothing(name):
+    clean, noisy = pair(9600)
+    batch = torch.cat([clean, 0 * clean, clean, clean])
+    estimates = torch.cat([noisy, noisy, 0 * noisy, noisy])
+    estimates[3, 7] = math.inf
+    scores = PARTS[name](batch, estimates, 16000)
+    assert scores.isnan().tolist() == [False, True, True, True]
+    assert PARTS[name](clean[:, :300], noisy[:, :300], 16000).isnan().all()
+
+
+def test_a_rate_that_pesq_does_not_know_is_refused():
+    with pytest.raises(ValueError, match="44100"):
+        composite(*pair(9600), 44100)

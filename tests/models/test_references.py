@@ -1,0 +1,88 @@
+"""Ideal masks and classical methods: in time, at any level, better than nothing."""
+
+import numpy as np
+import pytest
+import torch
+
+from speechbrain_fusion.data.audio import read
+from speechbrain_fusion.data.demo import demo_speech_folder
+from speechbrain_fusion.metrics import si_sdr
+from speechbrain_fusion.models import (
+    ideal_complex_mask,
+    ideal_ratio_mask,
+    iterative_wiener,
+    spectral_subtraction,
+)
+
+IDEAL = [ideal_ratio_mask, ideal_complex_mask]
+CLASSICAL = [iterative_wiener, spectral_subtraction]
+
+
+def speech_in_noise(samples: int = 32000, seed: int = 0):
+    """A talker of the demo corpus in white noise of equal power."""
+    paths = sorted((demo_speech_folder() / "test").glob("*/*.ogg"))
+    voice = np.concatenate([read(path)[0][0] for path in paths[seed : seed + 2]])
+    voice = voice[:samples].astype(float)
+    noise = np.random.default_rng(seed).standard_normal(samples)
+    mixture = voice + voice.std() * noise
+    return (torch.from_numpy(x)[None, None].float() for x in (mixture, voice))
+
+
+@pytest.mark.parametrize(
+    ("process", "gain"),
+    [
+        (ideal_ratio_mask, 5.0),
+        (ideal_complex_mask, 10.0),
+        (iterative_wiener, 0.3),
+        (spectral_subtraction, 1.0),
+    ],
+)
+def test_the_estimate_is_nearer_to_the_target(process, gain):
+    mixture, target = speech_in_noise()
+    before, after = (si_sdr(target, x) for x in (mixture, process(mixture, target)))
+    assert (after - before).item() > gain
+
+
+@pytest.mark.parametrize("process", IDEAL + CLASSICAL)
+def test_an_item_of_a_padded_batch_gives_what_it_gives_alone(process):
+    pairs = [[*speech_in_noise(n, seed)] for seed, n in enumerate((16000, 9001))]
+    lengths = torch.tensor([1.0, 9001 / 16000])
+    batch = [
+        torch.cat([one, torch.nn.functional.pad(two, (0, 6999), value=torch.nan)])
+        for one, two in zip(*pairs, strict=True)
+    ]
+    together = process(*batch, lengths)
+    torch.testing.assert_close(together[:1], process(*pairs[0]))
+    torch.testing.assert_close(together[1:, :, :9001], process(*pairs[1]))
+    assert (together[1, :, 9001:] == 0).all()
+
+
+@pytest.mark.parametrize("process", IDEAL + CLASSICAL)
+def test_the_level_stays(process):
+    mixture, target = speech_in_noise()
+    soft = process(1e-3 * mixture, 1e-3 * target)
+    torch.testing.assert_close(
+        1e3 * soft, process(mixture, target), atol=1e-5, rtol=1e-3
+    )
+
+
+@pytest.mark.parametrize("process", IDEAL + CLASSICAL)
+def test_silence_stays_silent(process):
+    silence = torch.zeros(1, 2, 4000)
+    assert (process(silence, silence) == 0).all()
+
+
+def test_the_bound_of_the_complex_mask_decides_how_near_it_comes():
+    mixture, target = speech_in_noise()
+    scores = [
+        si_sdr(target, ideal_complex_mask(mixture, target, bound=bound)).item()
+        for bound in (0.5, 1.0, 10.0)
+    ]
+    assert scores == sorted(scores)
+
+
+def test_the_ratio_mask_leaves_what_has_no_noise():
+    _, target = speech_in_noise()
+    torch.testing.assert_close(
+        ideal_ratio_mask(target, target), target, atol=1e-5, rtol=0
+    )

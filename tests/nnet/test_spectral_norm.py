@@ -1,0 +1,120 @@
+"""Norms of spectral features: PyTorch's values, padding and processes do not count."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from speechbrain_fusion.nnet import BatchNorm, CumulativeNorm, FrameNorm
+
+
+def jittered(norm):
+    with torch.no_grad():
+        for parameter in norm.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return norm
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 10), (3, 4, 10, 7)])
+def test_without_padding_batch_norm_is_pytorchs(shape):
+    theirs = jittered(
+        torch.nn.BatchNorm2d(4) if len(shape) > 3 else torch.nn.BatchNorm1d(4)
+    )
+    ours, x = BatchNorm(4), 3 * torch.randn(shape) + 1
+    ours.load_state_dict(theirs.state_dict())
+    inputs = [x.clone().requires_grad_() for _ in range(2)]
+    for norm, each in zip((ours, theirs), inputs, strict=True):
+        norm(each).pow(3).sum().backward()
+    torch.testing.assert_close(inputs[0].grad, inputs[1].grad, atol=1e-4, rtol=1e-4)
+    for (name, mine), other in zip(
+        ours.state_dict().items(), theirs.state_dict().values(), strict=True
+    ):
+        torch.testing.assert_close(mine, other, msg=name)
+    torch.testing.assert_close(ours.eval()(x), theirs.eval()(x))
+
+
+def test_padding_counts_neither_in_the_batch_nor_in_its_gradient():
+    norm, x = jittered(BatchNorm(4)), torch.randn(2, 4, 10, 3)
+    valid = torch.ones(2, 10, dtype=torch.bool)
+    valid[1, 6:] = False
+    x[1, :, 6:] = torch.nan
+    x.requires_grad_()
+    y = norm(x, valid).transpose(1, 2)[valid]
+    (gradient,) = torch.autograd.grad(y.pow(3).sum(), x)
+    # all valid frames in a row: one item without padding
+    row = x.detach().transpose(1, 2)[valid].transpose(0, 1)[None].requires_grad_()
+    weights = norm.weight, norm.bias
+    expected = torch.nn.functional.batch_norm(row, None, None, *weights, True)
+    (wanted,) = torch.autograd.grad(expected.pow(3).sum(), row)
+    torch.testing.assert_close(y, expected[0].transpose(0, 1))
+    torch.testing.assert_close(
+        gradient.transpose(1, 2)[valid], wanted[0].transpose(0, 1), atol=1e-4, rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 10), (3, 4, 10, 7)])
+def test_frame_norm_is_a_layer_norm_of_each_frame(shape):
+    norm, x = FrameNorm(4), torch.randn(shape)
+    frames = x.transpose(1, 2)
+    expected = torch.nn.functional.layer_norm(frames, frames.shape[2:]).transpose(1, 2)
+    torch.testing.assert_close(norm(x), expected)
+
+
+def test_cumulative_norm_knows_what_was_heard_so_far():
+    norm, x = CumulativeNorm(4), torch.randn(2, 4, 10, 7)
+    y = norm(x)
+    for frame in (0, 3, 9):
+        seen = x[:, :, : frame + 1]
+        expected = torch.nn.functional.layer_norm(seen, seen.shape[1:])
+        torch.testing.assert_close(y[:, :, frame], expected[:, :, frame])
+
+
+@pytest.mark.parametrize("kind", [BatchNorm, FrameNorm, CumulativeNorm])
+def test_half_precision_is_normalized_in_single(kind):
+    norm, x = kind(4), (torch.randn(2, 4, 10, 7) + 20).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        y = norm(x)
+    assert y.dtype == torch.bfloat16
+    assert (y.float() - kind(4)(x.float())).abs().max() < 0.02
+
+
+RANKS = """
+import torch
+from speechbrain_fusion.nnet import BatchNorm
+torch.distributed.init_process_group("gloo")
+rank = torch.distributed.get_rank()
+torch.manual_seed(0)
+x = torch.randn(4, 3, 8, 5, dtype=torch.float64)
+valid = torch.arange(8) < torch.tensor([8, 3, 5, 1])[:, None]
+
+def run(part):
+    norm = BatchNorm(3).double()
+    mine = x[part].clone().requires_grad_()
+    y = norm(mine, valid[part])
+    loss = (y.transpose(1, 2)[valid[part]] ** 3).sum()
+    loss.backward()
+    return norm, mine.grad
+
+own = slice(0, 1) if rank == 0 else slice(1, 4)
+norm, gradient = run(own)
+torch.distributed.barrier()
+torch.distributed.destroy_process_group()
+whole, expected = run(slice(0, 4))
+keep = valid[own][:, None, :, None].expand_as(gradient)
+torch.testing.assert_close(gradient[keep], expected[own][keep], atol=1e-10, rtol=0)
+torch.testing.assert_close(norm.running_mean, whole.running_mean, atol=1e-12, rtol=0)
+torch.testing.assert_close(norm.running_var, whole.running_var, atol=1e-12, rtol=0)
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_normalize_as_one(tmp_path):
+    script = tmp_path / "ranks.py"
+    script.write_text(RANKS)
+    command = ["timeout", "120", sys.executable, "-m", "torch.distributed.run"]
+    command += ["--standalone", "--nproc_per_node=2", str(script)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.getcwd()}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
