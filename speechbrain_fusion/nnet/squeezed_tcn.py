@@ -40,6 +40,7 @@ class SqueezedTemporalUnit(nn.Module):
 
     Example
     -------
+    >>> import torch
     >>> SqueezedTemporalUnit(256, dilation=4)(torch.randn(3, 256, 40)).shape
     torch.Size([3, 256, 40])
     """
