@@ -14,14 +14,7 @@ from speechbrain_fusion.brains import EnhancementBrain, start_run
 def main(arguments: list[str]) -> None:
     """Run the recipe."""
     hparams, run_opts = start_run(arguments, __file__)
-    brain = EnhancementBrain(
-        modules=hparams["modules"],
-        opt_class=hparams["opt_class"],
-        hparams=hparams,
-        run_opts=run_opts,
-        checkpointer=hparams["checkpointer"],
-    )
-    brain.run(hparams["corpus"]())
+    EnhancementBrain.from_yaml(hparams, run_opts).run(hparams["corpus"]())
 
 
 if __name__ == "__main__":

@@ -14,14 +14,7 @@ from speechbrain_fusion.brains import SeparationBrain, start_run
 def main(arguments: list[str]) -> None:
     """Run the recipe."""
     hparams, run_opts = start_run(arguments, __file__)
-    brain = SeparationBrain(
-        modules=hparams["modules"],
-        opt_class=hparams["opt_class"],
-        hparams=hparams,
-        run_opts=run_opts,
-        checkpointer=hparams["checkpointer"],
-    )
-    brain.run(hparams["corpus"]())
+    SeparationBrain.from_yaml(hparams, run_opts).run(hparams["corpus"]())
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ task overrides `compute_forward` or `compute_objectives` alone.
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import soundfile
 import speechbrain as sb
@@ -15,6 +15,7 @@ import torch
 from speechbrain.nnet.schedulers import update_learning_rate
 from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.logger import get_logger
+from speechbrain.utils.run_opts import RunOptions
 from torch import Tensor
 
 from speechbrain_fusion.brains.state import History, RandomStates, gather, mean
@@ -26,6 +27,8 @@ from speechbrain_fusion.metrics.table import MetricTable, evaluate
 from speechbrain_fusion.report.run import write_report
 
 logger = get_logger(__name__)
+
+Brain = TypeVar("Brain", bound="EnhancementBrain")
 
 LIMITS = ("max_batch_seconds", "max_batch_size")
 
@@ -67,6 +70,19 @@ class EnhancementBrain(sb.Brain):
         if self.checkpointer is not None:
             self.checkpointer.add_recoverable("history", self.history)
             self.checkpointer.add_recoverable("random_states", RandomStates())
+
+    @classmethod
+    def from_yaml(
+        cls: type[Brain], hparams: dict[str, Any], run_opts: RunOptions
+    ) -> Brain:
+        """Make a Brain of what `start_run` returns."""
+        return cls(
+            modules=hparams["modules"],
+            opt_class=hparams["opt_class"],
+            hparams=hparams,
+            run_opts=run_opts,
+            checkpointer=hparams["checkpointer"],
+        )
 
     def _check_names(self) -> None:
         """Refuse a criterion or weights that nothing of the YAML belongs to."""

@@ -16,8 +16,7 @@ from speechbrain_fusion.data.manifest import (
     Entry,
     Manifest,
     fingerprint,
-    inspect_each,
-    refuse_unusable,
+    inspect_all,
     up_to_date,
     write_manifests,
 )
@@ -200,7 +199,7 @@ def prepare_noisy_speech(
     options |= {"version": VERSION, "speech": speech}
     digest, stamp = fingerprint(files, options), Path(save_folder, STAMP)
     if not up_to_date(stamp, digest, manifests.values()):
-        described = _described(files, rate, jobs)
+        described = dict(zip(files, inspect_all(files, rate, jobs=jobs), strict=True))
         parts = noise_manifests(noises, described, noise_shares)
         contents = {f"noise_{split}": part for split, part in parts.items()}
         for split, paths in speech.items():
@@ -221,12 +220,6 @@ def _speech(
     if empty:
         raise AudioError(f"{folder}: no recording for {', '.join(empty)}")
     return found
-
-
-def _described(files: Sequence[Path], rate: int, jobs: int) -> dict[Path, Entry]:
-    found = dict(zip(files, inspect_each(files, rate, jobs=jobs), strict=True))
-    refuse_unusable(x for x in found.values() if isinstance(x, AudioError))
-    return {k: v for k, v in found.items() if not isinstance(v, AudioError)}
 
 
 def _manifest(

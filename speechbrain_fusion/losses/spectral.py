@@ -14,9 +14,7 @@ import torch
 from torch import Tensor
 
 from speechbrain_fusion.losses.signal import REDUCTIONS, align
-
-# Magnitudes below it are not compressed further: the gradient stays finite.
-FLOOR = 1e-6
+from speechbrain_fusion.nnet.compressed_stft import FLOOR, compress, modulus, single
 
 
 def magnitude_loss(
@@ -58,7 +56,7 @@ def magnitude_loss(
     """
     with torch.autocast(reference.device.type, enabled=False):
         target, other = (
-            _compressed(_modulus(_own(x, lengths)), compression)
+            _compressed(_magnitude(_own(x, lengths)), compression)
             for x in (reference, estimate)
         )
         return _distance(target, other, lengths, reduction)
@@ -98,7 +96,7 @@ def complex_loss(
     """
     with torch.autocast(reference.device.type, enabled=False):
         target, other = (
-            _compressed_spectrum(_own(x, lengths), compression)
+            compress(_spectrum(_own(x, lengths)), compression)
             for x in (reference, estimate)
         )
         return _distance(target, other, lengths, reduction)
@@ -121,33 +119,17 @@ def _own(x: Tensor, lengths: Tensor | None) -> Tensor:
     return align(x.mT, x.mT, lengths)[0].mT
 
 
-def _modulus(x: Tensor) -> Tensor:
+def _magnitude(x: Tensor) -> Tensor:
     """Take magnitudes [batch, frames, bins] of what may be spectra."""
-    x = _single(x)
-    if x.dim() == 3:
-        return x
+    return single(x) if x.dim() == 3 else modulus(_spectrum(x))
+
+
+def _spectrum(x: Tensor) -> Tensor:
     if x.dim() != 4 or x.shape[1] != 2:
-        raise ValueError(
-            "expected spectra [batch, 2, frames, bins] or magnitudes [batch, frames, "
-            f"bins], got {tuple(x.shape)}"
-        )
-    return x.square().sum(1).clamp(min=FLOOR**2).sqrt()
+        shape = tuple(x.shape)
+        raise ValueError(f"expected spectra [batch, 2, frames, bins], got {shape}")
+    return single(x)
 
 
 def _compressed(magnitude: Tensor, exponent: float) -> Tensor:
     return magnitude if exponent == 1 else magnitude.clamp(min=FLOOR).pow(exponent)
-
-
-def _compressed_spectrum(spectrum: Tensor, exponent: float) -> Tensor:
-    """Raise the magnitudes to a power and keep the phase."""
-    if spectrum.dim() != 4 or spectrum.shape[1] != 2:
-        shape = tuple(spectrum.shape)
-        raise ValueError(f"expected spectra [batch, 2, frames, bins], got {shape}")
-    spectrum = _single(spectrum)
-    if exponent == 1:
-        return spectrum
-    return spectrum * _modulus(spectrum).pow(exponent - 1).unsqueeze(1)
-
-
-def _single(x: Tensor) -> Tensor:
-    return x.to(torch.promote_types(x.dtype, torch.float32))

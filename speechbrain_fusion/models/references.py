@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from speechbrain_fusion.losses.signal import check_pair, valid_samples
+from speechbrain_fusion.nnet.compressed_stft import CompressedSTFT
 
 TINY = 1e-12
 # RMS of a signal as the classical methods get it.
@@ -122,27 +123,20 @@ def _masked(
     fft_size: int,
     hop: int,
 ) -> Tensor:
-    """Multiply the mixture's STFT by a mask, item by item at its own length."""
+    """Multiply the mixture's STFT by a mask."""
     check_pair(mixture, target, lengths)
-    window = torch.hann_window(fft_size, device=mixture.device, dtype=mixture.dtype)
-    estimate = torch.zeros_like(mixture)
-    counts = valid_samples(mixture, lengths).expand(len(mixture)).tolist()
-    for item, count in enumerate(counts):
-        # zeros behind the end, so that the last samples have all their frames
-        pair = [
-            torch.stft(
-                torch.nn.functional.pad(x[item, :, :count], (0, fft_size)),
-                fft_size,
-                hop,
-                window=window,
-                pad_mode="constant",
-                return_complex=True,
-            )
-            for x in (mixture, target)
-        ]
-        signal = torch.istft(pair[0] * mask(*pair), fft_size, hop, window=window)
-        estimate[item, :, :count] = signal[:, :count]
-    return estimate
+    stft, (items, channels, time) = CompressedSTFT(fft_size, hop), mixture.shape
+    count = None
+    if lengths is not None:
+        count = valid_samples(mixture, lengths).repeat_interleave(channels)
+    noisy, clean = (
+        stft.analyze(x.flatten(0, 1), count).movedim(1, -1).contiguous()
+        for x in (mixture, target)
+    )
+    pair = torch.view_as_complex(noisy), torch.view_as_complex(clean)
+    masked = torch.view_as_real(pair[0] * mask(*pair)).movedim(-1, 1)
+    estimate = stft.synthesize(masked, time, count)
+    return estimate.view(items, channels, time).to(mixture.dtype)
 
 
 def iterative_wiener(

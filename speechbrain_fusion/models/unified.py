@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speechbrain_fusion.losses.signal import check_pair, valid_samples
-from speechbrain_fusion.nnet.chunks import valid_steps
+from speechbrain_fusion.nnet.chunks import blank, valid_steps
 from speechbrain_fusion.nnet.convolution import PointwiseConv
 from speechbrain_fusion.nnet.filterbank import complete_frames
 from speechbrain_fusion.nnet.tcn import PReLU, TemporalConvNet
@@ -374,18 +374,3 @@ def start_as_frame(encoder: Tensor, decoder: Tensor) -> None:
     half = nn.init.orthogonal_(encoder.new_empty(channels // 2, taps))
     encoder.copy_(torch.cat([half, -half]).unsqueeze(1))
     decoder.copy_(encoder / 2)
-
-
-def blank(x: Tensor, count: Tensor | None) -> Tensor:
-    """Set [batch, ..., steps] to zero behind each item's own steps.
-
-    Example
-    -------
-    >>> blank(torch.ones(2, 3), torch.tensor([3, 1]))
-    tensor([[1., 1., 1.],
-            [1., 0., 0.]])
-    """
-    if count is None:
-        return x
-    padding = ~valid_steps(count, x.shape[-1])
-    return x.masked_fill(padding.view(len(x), *[1] * (x.dim() - 2), -1), 0.0)

@@ -1,5 +1,6 @@
 """Layers that know nothing of tasks."""
 
+from speechbrain_fusion.nnet.compressed_stft import CompressedSTFT
 from speechbrain_fusion.nnet.convolution import DepthwiseConv, PointwiseConv
 from speechbrain_fusion.nnet.dual_path import DPRNNMasker, SepFormerMasker
 from speechbrain_fusion.nnet.expert_block import CollaborativeExpertBlock
@@ -14,6 +15,7 @@ from speechbrain_fusion.nnet.sharing import (
     SumSharing,
     make_sharing,
 )
+from speechbrain_fusion.nnet.spectral_branch import SpectralBranch
 from speechbrain_fusion.nnet.spectral_norm import BatchNorm, CumulativeNorm, FrameNorm
 from speechbrain_fusion.nnet.squeezed_tcn import SqueezedTemporalUnit
 from speechbrain_fusion.nnet.tcn import TemporalConvNet
@@ -22,6 +24,7 @@ __all__ = [
     "BatchNorm",
     "ChannelNorm",
     "CollaborativeExpertBlock",
+    "CompressedSTFT",
     "ConcatSharing",
     "CrossStitch",
     "CumulativeNorm",
@@ -36,6 +39,7 @@ __all__ = [
     "ProductSharing",
     "STFTFilterbank",
     "SepFormerMasker",
+    "SpectralBranch",
     "SqueezedTemporalUnit",
     "SumSharing",
     "TemporalConvNet",

@@ -28,6 +28,21 @@ def valid_steps(steps: Tensor, total: int) -> Tensor:
     return torch.arange(total, device=steps.device) < steps.unsqueeze(-1)
 
 
+def blank(x: Tensor, count: Tensor | None) -> Tensor:
+    """Set [batch, ..., steps] to zero behind each item's own steps.
+
+    Example
+    -------
+    >>> blank(torch.ones(2, 3), torch.tensor([3, 1]))
+    tensor([[1., 1., 1.],
+            [1., 0., 0.]])
+    """
+    if count is None:
+        return x
+    padding = ~valid_steps(count, x.shape[-1])
+    return x.masked_fill(padding.view(len(x), *[1] * (x.dim() - 2), -1), 0.0)
+
+
 def positions(steps: int, channels: int, device: torch.device | None = None) -> Tensor:
     """Sinusoidal positional encoding of any number of steps: [steps, channels].
 

@@ -87,3 +87,45 @@ class _Path(nn.Module):
         if valid is not None:
             z = z.masked_fill(~valid[:, None], 0.0)
         return self.convolution(F.pad(z, padding))
+
+
+class TemporalUnits(nn.ModuleList):
+    """Groups of squeezed temporal units with dilations 1, 2, 4, ...
+
+    Arguments
+    ---------
+    channels, squeezed, kernel_size, causal, norm
+        See `SqueezedTemporalUnit`.
+    groups : int
+        How often the dilations are gone through.
+    units : int
+        Units of a group.
+
+    Example
+    -------
+    >>> import torch
+    >>> TemporalUnits(256, units=2, groups=1)(torch.randn(2, 256, 40)).shape
+    torch.Size([2, 256, 40])
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        squeezed: int = 64,
+        kernel_size: int = 5,
+        groups: int = 3,
+        units: int = 6,
+        causal: bool = False,
+        norm: str = "batch",
+    ) -> None:
+        super().__init__(
+            SqueezedTemporalUnit(channels, squeezed, kernel_size, 2**unit, causal, norm)
+            for _ in range(groups)
+            for unit in range(units)
+        )
+
+    def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Map [batch, channels, frames]; `valid` [batch, frames] are an item's own."""
+        for unit in self:
+            x = unit(x, valid)
+        return x

@@ -1,8 +1,5 @@
 import itertools
 import math
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -18,6 +15,7 @@ from speechbrain_fusion.losses.pit import (
     sum_above,
 )
 from speechbrain_fusion.losses.signal import FLOOR, si_sdr_loss, snr_loss
+from tests.ranks import run_ranks
 
 
 def talk(batch, talkers, time, seed=0, dtype=torch.float32):
@@ -262,13 +260,7 @@ assert value / 2 == -3.0, value
 
 @pytest.mark.slow
 def test_ranks_that_keep_unequally_many_items_count_them_together(tmp_path):
-    script = tmp_path / "ranks.py"
-    script.write_text(RANKS)
-    command = ["timeout", "120", sys.executable, "-m", "torch.distributed.run"]
-    command += ["--standalone", "--nproc_per_node=2", str(script)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.getcwd()}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
+    run_ranks(RANKS, tmp_path)
 
 
 @pytest.mark.parametrize("talkers", [2, 4])

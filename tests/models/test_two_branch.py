@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from speechbrain_fusion.losses import complex_loss, magnitude_loss
-from speechbrain_fusion.models.two_branch import TwoBranchEnhancer, recover, widths
+from speechbrain_fusion.models.two_branch import TwoBranchEnhancer, recover
+from speechbrain_fusion.nnet.spectral_branch import widths
 from tests.golden.loaders import load_two_branch
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -35,9 +36,11 @@ def test_published_parameter_count():
 def test_analysis_and_synthesis_are_inverse(time, fft_size, hop, compression):
     model = make(fft_size=fft_size, hop=hop, compression=compression)
     x = torch.randn(2, time)
-    spectrum = model.analyze(x)
-    assert spectrum.shape == (2, 2, model.frames(time), fft_size // 2 + 1)
-    torch.testing.assert_close(model.synthesize(spectrum, time), x, atol=1e-5, rtol=0)
+    spectrum = model.stft.analyze(x)
+    assert spectrum.shape == (2, 2, model.stft.frames(time), fft_size // 2 + 1)
+    torch.testing.assert_close(
+        model.stft.synthesize(spectrum, time), x, atol=1e-5, rtol=0
+    )
 
 
 @pytest.mark.parametrize("compression", [1.0, 0.5])
@@ -52,7 +55,7 @@ def test_spectra_are_those_of_torch_to_a_power(compression):
         return_complex=True,
     ).mT
     expected = torch.polar(plain.abs() ** compression, plain.angle())
-    found = torch.view_as_complex(model.analyze(x).movedim(1, -1).contiguous())
+    found = torch.view_as_complex(model.stft.analyze(x).movedim(1, -1).contiguous())
     torch.testing.assert_close(found[:, :11], expected, atol=1e-4, rtol=1e-4)
 
 
@@ -62,7 +65,7 @@ def test_any_size_batch_and_length_keep_their_shape(fft_size, items):
     model = make(fft_size=fft_size, hop=fft_size // 2)
     for time in (1, 1001):
         enhanced = model(torch.randn(items, time), clean=torch.randn(items, time))
-        frames, bins = model.frames(time), fft_size // 2 + 1
+        frames, bins = model.stft.frames(time), fft_size // 2 + 1
         assert enhanced.signal.shape == (items, time)
         assert enhanced.magnitude.shape == (items, frames, bins)
         assert enhanced.spectrum.shape == (items, 2, frames, bins)

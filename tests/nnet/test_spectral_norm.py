@@ -1,13 +1,10 @@
 """Norms of spectral features: PyTorch's values, padding and processes do not count."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 
 from speechbrain_fusion.nnet import BatchNorm, CumulativeNorm, FrameNorm
+from tests.ranks import run_ranks
 
 
 def jittered(norm):
@@ -111,10 +108,4 @@ torch.testing.assert_close(norm.running_var, whole.running_var, atol=1e-12, rtol
 
 @pytest.mark.slow
 def test_two_processes_normalize_as_one(tmp_path):
-    script = tmp_path / "ranks.py"
-    script.write_text(RANKS)
-    command = ["timeout", "120", sys.executable, "-m", "torch.distributed.run"]
-    command += ["--standalone", "--nproc_per_node=2", str(script)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.getcwd()}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
+    run_ranks(RANKS, tmp_path)

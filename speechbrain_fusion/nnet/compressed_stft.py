@@ -1,0 +1,180 @@
+"""Spectra whose magnitudes are raised to a power, and the way back.
+
+Frames are centred on multiples of the hop, with silence before and behind the signal,
+and as many as hear any of it: so an item of a padded batch has the spectrum that it has
+alone, and the inverse is exact. Spectra are real and imaginary part, [batch, 2, frames,
+bins], in float32 (float64 for float64 signals) inside autocast too.
+
+Source of the compression: Li et al., "On the importance of power compression and phase
+estimation in monaural speech dereverberation", JASA Express Letters 1(1), 2021.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from speechbrain_fusion.nnet.chunks import blank, valid_steps
+from speechbrain_fusion.nnet.filterbank import overlap_add
+
+FLOOR = 1e-6
+"""Magnitude below which nothing is compressed further, so that gradients are finite."""
+
+
+class CompressedSTFT(nn.Module):
+    """Short-time Fourier transform with a Hann window and compressed magnitudes.
+
+    Arguments
+    ---------
+    fft_size : int
+        Samples of a window.
+    hop : int
+        Samples between windows, a part of half of them.
+    compression : float
+        Exponent of the magnitudes; 1 for none.
+
+    Raises
+    ------
+    ValueError
+        If the hop is no part of half the window.
+
+    Example
+    -------
+    >>> stft, signal = CompressedSTFT(320, 160, compression=0.5), torch.randn(3, 8001)
+    >>> spectrum = stft.analyze(signal)
+    >>> spectrum.shape
+    torch.Size([3, 2, 53, 161])
+    >>> bool((stft.synthesize(spectrum, 8001) - signal).abs().max() < 1e-4)
+    True
+    """
+
+    window: Tensor
+
+    def __init__(self, fft_size: int, hop: int, compression: float = 1.0) -> None:
+        super().__init__()
+        if hop < 1 or fft_size % (2 * hop):
+            raise ValueError(
+                f"hop: expected a part of half the window, {fft_size // 2}, got {hop}"
+            )
+        self.fft_size, self.hop, self.compression = fft_size, hop, compression
+        self.register_buffer("window", torch.hann_window(fft_size), persistent=False)
+
+    def frames(self, samples: int) -> int:
+        """Count the frames that hear any of so many samples."""
+        return 1 - (-(samples + self.fft_size // 2) // self.hop)
+
+    def valid(self, count: Tensor, time: int) -> Tensor:
+        """Tell which frames hear any of an item's own samples, [batch, frames]."""
+        frames = 1 + (count + self.fft_size // 2 + self.hop - 1) // self.hop
+        return valid_steps(frames, self.frames(time))
+
+    def analyze(self, signal: Tensor, count: Tensor | None = None) -> Tensor:
+        """Compute compressed spectra.
+
+        Arguments
+        ---------
+        signal : torch.Tensor
+            Shape [batch, time].
+        count : torch.Tensor, optional
+            Each item's own samples, shape [batch].
+
+        Returns
+        -------
+        torch.Tensor
+            Real and imaginary part, float32 or float64, [batch, 2, frames, bins].
+        """
+        own = signal if count is None else blank(signal, count)
+        time, side = signal.shape[-1], self.fft_size // 2
+        missing = (self.frames(time) - 1) * self.hop - time
+        with torch.autocast(signal.device.type, enabled=False):
+            padded = F.pad(single(own), (side, missing + side))
+            window = self.window.to(padded)
+            frames = padded.unfold(-1, self.fft_size, self.hop) * window
+            spectrum = torch.view_as_real(torch.fft.rfft(frames)).movedim(-1, 1)
+            return compress(spectrum, self.compression)
+
+    def synthesize(
+        self, spectrum: Tensor, time: int, count: Tensor | None = None
+    ) -> Tensor:
+        """Return from compressed spectra to signals.
+
+        Arguments
+        ---------
+        spectrum : torch.Tensor
+            Shape [batch, 2, frames, bins].
+        time : int
+            Samples to return.
+        count : torch.Tensor, optional
+            Each item's own samples, shape [batch].
+
+        Returns
+        -------
+        torch.Tensor
+            Shape [batch, time].
+        """
+        with torch.autocast(spectrum.device.type, enabled=False):
+            wide = compress(single(spectrum), 1 / self.compression)
+            bins = torch.view_as_complex(wide.movedim(1, -1).contiguous())
+            frames = torch.fft.irfft(bins, self.fft_size).mT
+            window = self.window.to(frames)[:, None]
+            signal = overlap_add(frames * window, self.hop)
+            weight = overlap_add(window.square().expand_as(frames[0]), self.hop)
+        side = self.fft_size // 2
+        signal = (signal / weight.clamp(min=FLOOR))[:, side : side + time]
+        return signal if count is None else blank(signal, count)
+
+
+def modulus(spectrum: Tensor) -> Tensor:
+    """Compute magnitudes whose gradient is finite at zero.
+
+    Arguments
+    ---------
+    spectrum : torch.Tensor
+        Shape [batch, 2, frames, bins].
+
+    Returns
+    -------
+    torch.Tensor
+        `FLOOR` at least, shape [batch, frames, bins].
+
+    Example
+    -------
+    >>> modulus(torch.tensor([3.0, 4.0]).view(1, 2, 1, 1)).item()
+    5.0
+    """
+    return spectrum.square().sum(1).clamp(min=FLOOR**2).sqrt()
+
+
+def compress(spectrum: Tensor, exponent: float) -> Tensor:
+    """Raise a spectrum's magnitudes to a power and keep the phase.
+
+    Arguments
+    ---------
+    spectrum : torch.Tensor
+        Shape [batch, 2, frames, bins].
+    exponent : float
+        1 changes nothing.
+
+    Returns
+    -------
+    torch.Tensor
+        Same shape.
+
+    Example
+    -------
+    >>> compress(torch.tensor([0.0, 4.0]).view(1, 2, 1, 1), 0.5).flatten()
+    tensor([0., 2.])
+    """
+    if exponent == 1:
+        return spectrum
+    return spectrum * modulus(spectrum).pow(exponent - 1).unsqueeze(1)
+
+
+def single(x: Tensor) -> Tensor:
+    """Return in float32, or in float64 what is.
+
+    Example
+    -------
+    >>> single(torch.zeros(1, dtype=torch.bfloat16)).dtype
+    torch.float32
+    """
+    return x.to(torch.promote_types(x.dtype, torch.float32))
