@@ -4,6 +4,8 @@ Source: Tai et al., "Foster Strengths and Circumvent Weaknesses: a Speech Enhanc
 Framework with Two-branch Collaborative Learning", arXiv 2110.05713.
 """
 
+from collections.abc import Callable
+
 import speechbrain as sb
 from torch import Tensor
 
@@ -26,14 +28,17 @@ class TwoBranchBrain(ModulatedEnhancementBrain):
     - losses: "magnitude" compares the clean spectrum with the magnitude branch's,
       "complex" with the complex branch's; every other loss the signals.
     - references: dict of name to function (mixture, target, lengths) -> estimate, all
-      [batch, 1, time]: what the test scores beside the network.
+      [batch, 1, time]: what the test scores beside the network; or None.
     - table_metrics: names of the metrics that are listed by `table_by`.
 
     There is no key `channels`.
     """
 
+    def _references(self) -> dict[str, Callable[..., Tensor]]:
+        return self.hparams.references or {}
+
     def _new_table(self) -> MetricTable:
-        return MetricTable((), [*self.hparams.references])
+        return MetricTable((), [*self._references()])
 
     def compute_forward(self, batch: Batch, stage: sb.Stage) -> Enhanced:
         """Enhance the mixtures."""
@@ -72,7 +77,7 @@ class TwoBranchBrain(ModulatedEnhancementBrain):
         if stage != sb.Stage.TEST:
             return
         signals = batch["mixture"], batch["target"], batch.lengths
-        for name, process in self.hparams.references.items():
+        for name, process in self._references().items():
             estimate = process(*signals)
             scored = batch["target"], estimate, batch.lengths
             results = evaluate(self.hparams.metrics, *scored)

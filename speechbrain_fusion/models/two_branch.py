@@ -46,7 +46,7 @@ class Enhanced(NamedTuple):
     clean : torch.Tensor or None
         Of the clean signal, if it was given, shape [batch, 2, frames, bins].
     lengths : torch.Tensor or None
-        Relative lengths of the spectra, shape [batch], if lengths were given.
+        Relative lengths of the spectra, shape [batch]; None if nothing is padding.
     """
 
     signal: Tensor
@@ -69,6 +69,9 @@ class TwoBranchEnhancer(nn.Module):
         Channels of encoders and decoders.
     experts : int
         Channels of each expert.
+    blocks : str
+        What encoders and decoders are made of: "experts", or "plain" for one
+        convolution in place of each block, between which there is no exchange.
     kernels : sequence of int
         Bins of the kernels, one for each block.
     groups, units, squeezed, temporal_kernel : int
@@ -94,8 +97,8 @@ class TwoBranchEnhancer(nn.Module):
     Raises
     ------
     ValueError
-        If an option is unknown, the window is too short for the kernels, or both causal
-        and normalized are asked for.
+        If an option is unknown, the window is too short for the kernels, or what is
+        asked for excludes each other: causal and normalized, plain and exchange.
 
     Notes
     -----
@@ -117,6 +120,7 @@ class TwoBranchEnhancer(nn.Module):
         hop: int = 160,
         channels: int = 64,
         experts: int = 32,
+        blocks: str = "experts",
         kernels: Sequence[int] = (5, 3, 3, 3, 3),
         groups: int = 3,
         units: int = 6,
@@ -136,6 +140,8 @@ class TwoBranchEnhancer(nn.Module):
             raise ValueError(f"branches: expected one of {BRANCHES}, got {branches!r}")
         if causal and normalize:
             raise ValueError("normalize: expected false for a causal network")
+        if blocks == "plain" and exchange:
+            raise ValueError("exchange: expected false for plain blocks, without gates")
         self.exchange, self.detach_exchange = exchange, detach_exchange
         self.normalize = not causal if normalize is None else normalize
         self.stft = CompressedSTFT(fft_size, hop, compression)
@@ -150,6 +156,7 @@ class TwoBranchEnhancer(nn.Module):
                 final_norm,
                 decoders,
                 causal,
+                blocks,
                 groups=groups,
                 units=units,
                 squeezed=squeezed,
@@ -189,6 +196,9 @@ class TwoBranchEnhancer(nn.Module):
             raise ValueError(f"expected [batch, time], got {tuple(noisy.shape)}")
         check_pair(noisy, noisy if clean is None else clean, lengths)
         count = None if lengths is None else valid_samples(noisy, lengths)
+        if count is not None and bool((count == noisy.shape[-1]).all()):
+            # nothing is padding: batch norm is PyTorch's, and nothing is blanked
+            count = None
         level = self._level(noisy, count)
         valid = None if count is None else self.stft.valid(count, noisy.shape[-1])
         spectrum = self.stft.analyze(noisy / level, count)

@@ -15,12 +15,17 @@ Framework with Two-branch Collaborative Learning", arXiv 2110.05713.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
+from speechbrain_fusion.nnet.bin_conv import BinConv, mix, split_phases
+from speechbrain_fusion.nnet.convolution import PointwiseConv
 from speechbrain_fusion.nnet.spectral_norm import make_norm
+from speechbrain_fusion.nnet.tcn import SharedPReLU
 
 
 class CollaborativeExpertBlock(nn.Module):
@@ -75,16 +80,15 @@ class CollaborativeExpertBlock(nn.Module):
         pad: bool = True,
     ) -> None:
         super().__init__()
-        self.transposed = transposed
-        convolution = nn.ConvTranspose2d if transposed else nn.Conv2d
-        self.input = nn.Conv2d(in_channels, experts, 1)
-        frames, bins = kernel_size
-        self.reach = frames - 1 if pad else 0
-        self.experts = convolution(experts, 2 * experts, (frames, bins), (1, stride))
-        self.gates = nn.Conv2d(2 * experts, 2 * experts, 1, groups=2)
-        self.output = nn.Conv2d(experts, out_channels, 1)
+        self.input = PointwiseConv(in_channels, experts)
+        # silence before the first frame goes through the input's bias
+        self.before = kernel_size[0] - 1 if pad and not transposed else 0
+        sizes = experts, 2 * experts, kernel_size, stride
+        self.experts = BinConv(*sizes, transposed, pad=pad and transposed)
+        self.gates = PointwiseConv(experts, experts, ears=2)
+        self.output = PointwiseConv(experts, out_channels)
         self.norm = None if norm is None else make_norm(norm, out_channels)
-        self.activation = nn.Identity() if norm is None else nn.PReLU()
+        self.activation = nn.Identity() if norm is None else SharedPReLU()
 
     def forward(
         self,
@@ -115,25 +119,115 @@ class CollaborativeExpertBlock(nn.Module):
         com : torch.Tensor
             What the experts agreed on, [batch, experts, frames, bins].
         """
-        both = self._consult(x, bins)
+        wide = F.pad(x, (0, 0, self.before, 0))
+        both = self.experts(mix(wide.unsqueeze(1), self.input).squeeze(1))
         heard = both
         if control is not None:
-            heard = (both + torch.cat([control, control], 1)) / 2
-        gates = self.gates(heard).sigmoid().chunk(2, dim=1)
-        left, right = both.chunk(2, dim=1)
-        com = left * gates[1] + right * gates[0]
-        y = self.output(com)
+            apart = split_phases(control, both.shape[1], both.shape[-1])
+            heard = (both + torch.cat([apart, apart], 2)) / 2
+        com = gate_crosswise(both, mix(heard, self.gates))
+        y = self.experts.join(mix(com, self.output), x.shape[-1], bins)
         if self.norm is not None:
             y = self.activation(self.norm(y, valid))
-        return y, com
+        return y, self.experts.join(com, x.shape[-1], bins)
 
-    def _consult(self, x: Tensor, bins: int | None) -> Tensor:
-        """Run both experts without looking ahead, [batch, 2 * experts, ...]."""
-        if not self.transposed:
-            return self.experts(self.input(F.pad(x, (0, 0, self.reach, 0))))
-        u = self.input(x)
-        size = None
-        if bins is not None:
-            size = (u.shape[2] + self.experts.kernel_size[0] - 1, bins)
-        wide = self.experts(u, size)
-        return wide[:, :, : wide.shape[2] - self.reach]
+
+class ConvBlock(nn.Module):
+    """One convolution where a `CollaborativeExpertBlock` has its experts and gates.
+
+    Takes the arguments of that, of which `experts` changes nothing. There is nothing to
+    control it by.
+
+    Example
+    -------
+    >>> block = ConvBlock(2, 64, kernel_size=(2, 5), norm="batch")
+    >>> y, _ = block(torch.randn(3, 2, 10, 161))
+    >>> y.shape
+    torch.Size([3, 64, 10, 79])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Sequence[int] = (2, 3),
+        stride: int = 2,
+        experts: int = 32,
+        transposed: bool = False,
+        norm: str | None = None,
+        pad: bool = True,
+    ) -> None:
+        super().__init__()
+        sizes = in_channels, out_channels, kernel_size, stride
+        self.convolution = BinConv(*sizes, transposed=transposed, pad=pad)
+        self.norm = None if norm is None else make_norm(norm, out_channels)
+        self.activation = nn.Identity() if norm is None else SharedPReLU()
+
+    def forward(
+        self,
+        x: Tensor,
+        control: Tensor | None = None,
+        valid: Tensor | None = None,
+        bins: int | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Pass features through, as a `CollaborativeExpertBlock` does.
+
+        Raises
+        ------
+        ValueError
+            If there is a control.
+        """
+        if control is not None:
+            raise ValueError("control: expected None for a block without gates")
+        y = self.convolution.join(self.convolution(x), x.shape[-1], bins)
+        if self.norm is not None:
+            y = self.activation(self.norm(y, valid))
+        return y, y
+
+
+class _Crosswise(torch.autograd.Function):
+    """Gates in few passes over memory, which is what such blocks wait for."""
+
+    @staticmethod
+    def forward(ctx: Any, both: Tensor, logits: Tensor) -> Tensor:
+        gates = logits.sigmoid()
+        ctx.save_for_backward(both, gates)
+        left, right = both.chunk(2, dim=2)
+        of_left, of_right = gates.chunk(2, dim=2)
+        return torch.addcmul(left * of_right, right, of_left)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        both, gates = ctx.saved_tensors
+        of_both, of_gates = torch.empty_like(both), torch.empty_like(gates)
+        for result, other in ((of_both, gates), (of_gates, both)):
+            halves, factors = result.chunk(2, dim=2), other.chunk(2, dim=2)
+            torch.mul(grad, factors[1], out=halves[0])
+            torch.mul(grad, factors[0], out=halves[1])
+        sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
+        return of_both, sigmoid_backward(of_gates, gates, grad_input=of_gates)
+
+
+def gate_crosswise(both: Tensor, logits: Tensor) -> Tensor:
+    """Gate each half of the channels by the other half's logits, and add the halves.
+
+    Differentiable once.
+
+    Arguments
+    ---------
+    both, logits : torch.Tensor
+        Shape [batch, phases, 2 * channels, frames, bins].
+
+    Returns
+    -------
+    torch.Tensor
+        Shape [batch, phases, channels, frames, bins].
+
+    Example
+    -------
+    >>> both = torch.tensor([3.0, 1.0]).view(1, 1, 2, 1, 1)
+    >>> gate_crosswise(both, torch.tensor([0.0, 40.0]).view(1, 1, 2, 1, 1)).item()
+    3.5
+    """
+    return _Crosswise.apply(both, logits)

@@ -9,12 +9,34 @@ Framework with Two-branch Collaborative Learning", arXiv 2110.05713.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from speechbrain_fusion.nnet.expert_block import CollaborativeExpertBlock
+from speechbrain_fusion.nnet.expert_block import CollaborativeExpertBlock, ConvBlock
 from speechbrain_fusion.nnet.squeezed_tcn import TemporalUnits
+
+BLOCKS = {"experts": CollaborativeExpertBlock, "plain": ConvBlock}
+"""What encoders and decoders may be made of."""
+
+
+def make_block(kind: str, *args: Any, **options: Any) -> nn.Module:
+    """Make a block by its name.
+
+    Raises
+    ------
+    ValueError
+        If there is no such block.
+
+    Example
+    -------
+    >>> type(make_block("plain", 2, 64)).__name__
+    'ConvBlock'
+    """
+    if kind not in BLOCKS:
+        raise ValueError(f"blocks: expected one of {[*BLOCKS]}, got {kind!r}")
+    return BLOCKS[kind](*args, **options)
 
 
 def widths(bins: int, kernels: Sequence[int]) -> list[int]:
@@ -55,6 +77,13 @@ class SpectralEncoder(nn.Module):
         Bins of each block's kernels, over two frames.
     norm : str
         "batch", "layer" or "cumulative".
+    blocks : str
+        "experts", or "plain" for one convolution each.
+
+    Raises
+    ------
+    ValueError
+        If norm or blocks are unknown.
 
     Example
     -------
@@ -65,14 +94,17 @@ class SpectralEncoder(nn.Module):
     """
 
     def __init__(
-        self, channels: int, experts: int, kernels: Sequence[int], norm: str = "batch"
+        self,
+        channels: int,
+        experts: int,
+        kernels: Sequence[int],
+        norm: str = "batch",
+        blocks: str = "experts",
     ) -> None:
         super().__init__()
         ins = [2, *[channels] * (len(kernels) - 1)]
         self.blocks = nn.ModuleList(
-            CollaborativeExpertBlock(
-                each, channels, (2, kernel), experts=experts, norm=norm
-            )
+            make_block(blocks, each, channels, (2, kernel), experts=experts, norm=norm)
             for each, kernel in zip(ins, kernels, strict=True)
         )
 
@@ -102,6 +134,8 @@ class SpectralDecoder(nn.Module):
         As of the `SpectralEncoder`.
     final_norm : bool
         Batch norm and PReLU at the end, as in the released network.
+    blocks : str
+        As of the `SpectralEncoder`.
 
     Example
     -------
@@ -117,12 +151,14 @@ class SpectralDecoder(nn.Module):
         kernels: Sequence[int],
         norm: str = "batch",
         final_norm: bool = False,
+        blocks: str = "experts",
     ) -> None:
         super().__init__()
         outs = [1, *[channels] * (len(kernels) - 1)]
         norms = [norm if final_norm else None, *[norm] * (len(kernels) - 1)]
         self.blocks = nn.ModuleList(
-            CollaborativeExpertBlock(
+            make_block(
+                blocks,
                 2 * channels,
                 out,
                 (2, kernel),
@@ -157,7 +193,7 @@ class SpectralBranch(nn.Module):
     ---------
     bins : sequence of int
         At the input of each of the encoder's blocks, and behind the last.
-    channels, experts, kernels, norm, final_norm
+    channels, experts, kernels, norm, final_norm, blocks
         See `SpectralEncoder` and `SpectralDecoder`.
     decoders : int
         Signals that come out.
@@ -184,17 +220,18 @@ class SpectralBranch(nn.Module):
         final_norm: bool = False,
         decoders: int = 1,
         causal: bool = False,
+        blocks: str = "experts",
         **temporal: int,
     ) -> None:
         super().__init__()
         self.bins = [*bins[:-1]]
         sizes = channels, experts, kernels, norm
-        self.encoder = SpectralEncoder(*sizes)
+        self.encoder = SpectralEncoder(*sizes, blocks)
         self.temporal = TemporalUnits(
             channels * bins[-1], causal=causal, norm=norm, **temporal
         )
         self.decoders = nn.ModuleList(
-            SpectralDecoder(*sizes, final_norm) for _ in range(decoders)
+            SpectralDecoder(*sizes, final_norm, blocks) for _ in range(decoders)
         )
 
     def forward(

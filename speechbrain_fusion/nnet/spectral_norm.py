@@ -13,6 +13,7 @@ Normalization", arXiv 1607.06450; Luo & Mesgarani, "Conv-TasNet", IEEE/ACM TASLP
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, distributed, nn
 
 
@@ -56,6 +57,8 @@ class BatchNorm(nn.Module):
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """Normalize [batch, channels, frames, ...]; `valid` is [batch, frames]."""
+        if valid is None and not (self.training and _several()):
+            return self._alone(x)
         single, own = _single(x), None
         if valid is not None:
             own = valid.view(valid.shape[0], 1, -1, *[1] * (x.dim() - 3))
@@ -68,6 +71,17 @@ class BatchNorm(nn.Module):
                 mean, variance = self.running_mean, self.running_var
             y = (single - _like(mean, x)) * _like((variance + self.eps).rsqrt(), x)
             return _scale(y, self.weight, self.bias).to(x.dtype)
+
+    def _alone(self, x: Tensor) -> Tensor:
+        """Normalize where all frames count and no other process has any."""
+        if self.training:
+            self.num_batches_tracked.add_(1)
+        statistics = self.running_mean, self.running_var, self.weight, self.bias
+        with torch.autocast(x.device.type, enabled=False):
+            y = F.batch_norm(
+                _single(x), *statistics, self.training, self.momentum, self.eps
+            )
+        return y.to(x.dtype)
 
     @torch.no_grad()
     def _follow(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
@@ -175,9 +189,12 @@ class _Sum(torch.autograd.Function):
         return _Sum.apply(grad)
 
 
+def _several() -> bool:
+    return distributed.is_available() and distributed.is_initialized()
+
+
 def _everywhere(x: Tensor) -> Tensor:
-    several = distributed.is_available() and distributed.is_initialized()
-    return _Sum.apply(x) if several else x
+    return _Sum.apply(x) if _several() else x
 
 
 def _moments(x: Tensor, own: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:

@@ -45,6 +45,23 @@ class PReLU(nn.Module):
         return _PReLU.apply(x, self.slope.to(x.dtype))
 
 
+class SharedPReLU(PReLU):
+    """PReLU with one slope for everything.
+
+    Example
+    -------
+    >>> SharedPReLU()(torch.tensor([-4.0, 4.0]))
+    tensor([-1.,  4.], grad_fn=<ViewBackward0>)
+    """
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map any shape; it stays."""
+        return super().forward(x.reshape(1, 1, 1, -1)).view_as(x)
+
+
 class _PReLU(torch.autograd.Function):
     """PReLU whose backward takes half the time of autograd's, which is not vectorized.
 

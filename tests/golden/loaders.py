@@ -195,18 +195,23 @@ def _experts(theirs: State, prefix: str, transposed: bool) -> State:
     """Join both experts, and both gates, of an expert block."""
 
     def of(name: str, part: str) -> Tensor:
-        value = theirs[f"{prefix}{name}.{part}"]
-        flat = part == "weight" and transposed and value.shape[-1] == 1
-        # a transposed 1x1 is a 1x1
-        return value.transpose(0, 1) if flat else value
+        return theirs[f"{prefix}{name}.{part}"]
+
+    def mixer(part: str, *names: str) -> Tensor:
+        """Join 1x1 convolutions, of which a transposed one is a 1x1 too."""
+        values = [of(name, part) for name in names]
+        if part == "bias":
+            return torch.stack(values).unsqueeze(-1)
+        flat = [x.flatten(1) for x in values]
+        return torch.stack([(x.mT if transposed else x) for x in flat])
 
     state = {}
     for part in ("weight", "bias"):
         side = int(transposed and part == "weight")
-        state[f"input.{part}"] = of("con1", part)
+        state[f"input.{part}"] = mixer(part, "con1")
         state[f"experts.{part}"] = torch.cat([of("l", part), of("r", part)], side)
-        state[f"gates.{part}"] = torch.cat([of("l_conv", part), of("r_conv", part)])
-        state[f"output.{part}"] = of("con2", part)
+        state[f"gates.{part}"] = mixer(part, "l_conv", "r_conv")
+        state[f"output.{part}"] = mixer(part, "con2")
     return state
 
 
@@ -215,7 +220,7 @@ def _norm(theirs: State, prefix: str, places: tuple[int, int]) -> State:
     norm, activation = (f"{prefix}{place}." for place in places)
     parts = ("weight", "bias", "running_mean", "running_var")
     state = {f"norm.{part}": theirs[norm + part] for part in parts}
-    return state | {"activation.weight": theirs[activation + "weight"]}
+    return state | {"activation.slope": theirs[activation + "weight"].view(1, 1)}
 
 
 def _unit(theirs: State, prefix: str) -> State:

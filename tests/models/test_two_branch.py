@@ -7,6 +7,7 @@ import torch
 
 from speechbrain_fusion.losses import complex_loss, magnitude_loss
 from speechbrain_fusion.models.two_branch import TwoBranchEnhancer, recover
+from speechbrain_fusion.nnet import CollaborativeExpertBlock
 from speechbrain_fusion.nnet.spectral_branch import widths
 from tests.golden.loaders import load_two_branch
 
@@ -212,6 +213,30 @@ def test_one_branch_alone():
     assert counts[0] == counts[1] + counts[2]
 
 
+def test_plain_convolutions_stand_where_expert_blocks_do():
+    torch.manual_seed(0)
+    model = make(blocks="plain", exchange=False, norm="layer", causal=True).eval()
+    assert not any(isinstance(x, CollaborativeExpertBlock) for x in model.modules())
+    noisy = torch.randn(2, 500, requires_grad=True)
+    enhanced = model(noisy)
+    assert enhanced.signal.shape == (2, 500)
+    assert enhanced.magnitude.shape == make()(noisy).magnitude.shape
+    later = torch.autograd.grad(enhanced.signal[:, 200].sum(), noisy)[0][:, 264:]
+    assert later.abs().max() == 0
+
+
+@pytest.mark.parametrize("norm", ["batch", "layer"])
+def test_lengths_of_one_change_nothing(norm):
+    torch.manual_seed(0)
+    one, other = make(norm=norm), make(norm=norm)
+    other.load_state_dict(one.state_dict())
+    x = torch.randn(2, 500)
+    found, expected = one(x, torch.ones(2)), other(x)
+    torch.testing.assert_close(found.signal, expected.signal)
+    for name, value in one.state_dict().items():
+        torch.testing.assert_close(value, other.state_dict()[name], msg=name)
+
+
 def test_the_magnitude_is_of_one_branch_and_the_phase_of_the_other():
     magnitude = torch.rand(2, 6, 5) + 0.1
     spectrum, noisy = torch.randn(2, 2, 6, 5), torch.randn(2, 2, 6, 5)
@@ -275,6 +300,8 @@ def test_sizes_that_cannot_be_halved_often_enough_are_named():
         ({"hop": 64}, "hop: expected a part of half the window, 32, got 64"),
         ({"causal": True, "normalize": True}, "normalize: expected false for a causal"),
         ({"norm": "group"}, "norm: expected one of"),
+        ({"blocks": "round", "exchange": False}, "blocks: expected one of"),
+        ({"blocks": "plain"}, "exchange: expected false for plain blocks"),
     ],
 )
 def test_options_that_cannot_be_are_named(options, message):

@@ -15,7 +15,8 @@ def jittered(norm):
 
 
 @pytest.mark.parametrize("shape", [(3, 4, 10), (3, 4, 10, 7)])
-def test_without_padding_batch_norm_is_pytorchs(shape):
+@pytest.mark.parametrize("valid", [None, torch.ones(3, 10, dtype=torch.bool)])
+def test_without_padding_batch_norm_is_pytorchs(shape, valid):
     theirs = jittered(
         torch.nn.BatchNorm2d(4) if len(shape) > 3 else torch.nn.BatchNorm1d(4)
     )
@@ -23,7 +24,8 @@ def test_without_padding_batch_norm_is_pytorchs(shape):
     ours.load_state_dict(theirs.state_dict())
     inputs = [x.clone().requires_grad_() for _ in range(2)]
     for norm, each in zip((ours, theirs), inputs, strict=True):
-        norm(each).pow(3).sum().backward()
+        y = norm(each, valid) if norm is ours else norm(each)
+        y.pow(3).sum().backward()
     torch.testing.assert_close(inputs[0].grad, inputs[1].grad, atol=1e-4, rtol=1e-4)
     for (name, mine), other in zip(
         ours.state_dict().items(), theirs.state_dict().values(), strict=True

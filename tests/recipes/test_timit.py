@@ -86,16 +86,17 @@ def test_a_run_leaves_tables_figures_and_files(corpus, run_here, tmp_path, name,
         {"exchange": "false"},
         {"detach_exchange": "true"},
         {"causal": "true", "norm": "cumulative", "train_gain": "[-10.0, 10.0]"},
+        {"blocks": "plain", "exchange": "false"},
         {
             "branches": "magnitude",
-            "loss_weights": "{magnitude: 1.0, complex: 0.0}",
-            "gradient_modulation": "{main: magnitude}",
+            "main_loss": "magnitude",
+            "loss_weights": "{complex: 0.0}",
         },
-        {"branches": "complex", "loss_weights": "{magnitude: 0.0, complex: 1.0}"},
+        {"branches": "complex", "loss_weights": "{magnitude: 0.0}"},
         {"modulation": "tensor"},
         {"fft_size": 256, "hop": 128},
     ],
 )
 def test_ablations_are_options(corpus, run_here, tmp_path, changes):
-    run_here(make_arguments("small", corpus, references="{}", **changes))
+    run_here(make_arguments("small", corpus, references="null", **changes))
     assert (tmp_path / "out" / "test_items.csv").stat().st_size > 0
