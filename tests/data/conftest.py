@@ -34,3 +34,13 @@ def make(manifests) -> Make:
         return BinauralScenes(*manifests, **arguments)
 
     return call
+
+
+@pytest.fixture
+def save(tmp_path: Path) -> Path:
+    return tmp_path / "save"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "data"

@@ -33,11 +33,6 @@ def tree(tmp_path: Path) -> Path:
     return write_tree(tmp_path / "clarity_data", SMALL, speech=0.1)
 
 
-@pytest.fixture
-def save(tmp_path: Path) -> Path:
-    return tmp_path / "save"
-
-
 def prepare(tree: Path, save: Path, rate: int = 8000) -> dict[str, dict]:
     """Prepare and read the manifests."""
     paths = prepare_clarity(tree, save, rate, jobs=1)

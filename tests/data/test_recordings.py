@@ -29,11 +29,6 @@ Prepare = Callable[..., dict[str, Path]]
 
 
 @pytest.fixture
-def save(tmp_path: Path) -> Path:
-    return tmp_path / "save"
-
-
-@pytest.fixture
 def prepare(recordings: Path, save: Path) -> Prepare:
     """Prepare the small folder, with options."""
 
