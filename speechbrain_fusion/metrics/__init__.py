@@ -7,7 +7,13 @@ from speechbrain_fusion.metrics.comparison import (
     paired_difference,
     read_scores,
 )
-from speechbrain_fusion.metrics.composite import composite, llr, segmental_snr, wss
+from speechbrain_fusion.metrics.composite import composite
+from speechbrain_fusion.metrics.frame_measures import (
+    frame_measures,
+    llr,
+    segmental_snr,
+    wss,
+)
 from speechbrain_fusion.metrics.latent import over_suppression, residual_noise
 from speechbrain_fusion.metrics.mbstoi import mbstoi
 from speechbrain_fusion.metrics.perceptual import estoi, pesq, stoi
@@ -24,6 +30,7 @@ __all__ = [
     "condition_text",
     "estoi",
     "evaluate",
+    "frame_measures",
     "ild",
     "ild_error",
     "itd",

@@ -11,7 +11,7 @@ import torch
 
 from speechbrain_fusion.data.audio import read
 from speechbrain_fusion.metrics import composite, llr, segmental_snr, wss
-from speechbrain_fusion.metrics.composite import BANDWIDTHS, CENTRES
+from speechbrain_fusion.metrics.frame_measures import BANDWIDTHS, CENTRES
 
 GOLDEN = json.loads(
     (Path(__file__).parents[1] / "golden" / "composite.json").read_text()
