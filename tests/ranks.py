@@ -3,15 +3,36 @@
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+ROOT = Path(__file__).parents[1]
 
-def run_ranks(text: str, folder: Path, ranks: int = 2) -> None:
-    """Run a script on several CPU processes; it asserts what it finds itself."""
+
+def torchrun(count: int, script: Path | str, arguments: Sequence, folder: Path) -> str:
+    """Run a script as several processes from a folder, or show what it said."""
+    # a deadlock must end: timeout tells the launcher, which ends its processes
+    command = ["timeout", "240", sys.executable, "-m", "torch.distributed.run"]
+    command += [
+        "--standalone",
+        f"--nproc_per_node={count}",
+        str(script),
+        *map(str, arguments),
+    ]
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+def run_ranks(text: str, folder: Path) -> None:
+    """Run a script's text as two processes; it asserts what it finds itself."""
     script = folder / "ranks.py"
     script.write_text(text)
-    command = ["timeout", "120", sys.executable, "-m", "torch.distributed.run"]
-    command += ["--standalone", f"--nproc_per_node={ranks}", str(script)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.getcwd()}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
+    torchrun(2, script, (), folder)

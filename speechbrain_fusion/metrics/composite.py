@@ -63,7 +63,7 @@ def composite(
 
     Notes
     -----
-    See this module for sources and for the choice of coefficients, and `frame_measures`.
+    See this module for sources and the choice of coefficients, and `frame_measures`.
 
     Example
     -------

@@ -36,7 +36,8 @@ def write_report(
     rate : int
         Their sample rate in Hz.
     by : str, optional
-        Condition of the items, by whose values metrics are also listed.
+        Condition of the items, by whose values metrics are also listed; without effect
+        where no item has it.
     listed : sequence of str, optional
         Those metrics, by default the first.
 
@@ -55,7 +56,7 @@ def write_report(
         "learning curve": "history.json",
     }
     lines = ["", summary_text(table), ""]
-    if by is not None:
+    if by is not None and any(by in row for row in table.to_rows()):
         lines += [condition_text(table, by, listed or table.metrics()[:1]), ""]
     if example is not None:
         files["audio"] = "examples/"

@@ -1,40 +1,14 @@
 import csv
 import json
 import math
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 
 from tests.brains import toy
+from tests.ranks import ROOT, torchrun
 
-ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
-
-
-def torchrun(count, script, arguments, folder):
-    """Run a script as several processes from a folder, or show what it said."""
-    # a deadlock must end: timeout tells the launcher, which ends its processes
-    command = ["timeout", "240", sys.executable, "-m", "torch.distributed.run"]
-    command += [
-        "--standalone",
-        f"--nproc_per_node={count}",
-        str(script),
-        *map(str, arguments),
-    ]
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done.stdout
 
 
 def read_table(folder):

@@ -3,10 +3,13 @@ import json
 
 import pytest
 import soundfile
+import torch
 
 from tests.data.librimix_tree import voice, write
+from tests.data.test_paired import write_pairs
 from tests.data.test_timit import write_timit
-from tests.recipes.running import ROOT
+from tests.ranks import torchrun
+from tests.recipes.running import ROOT, last_line, run_script
 
 RECIPE = ROOT / "recipes" / "timit"
 TRAIN = RECIPE / "train.py"
@@ -100,3 +103,102 @@ def test_a_run_leaves_tables_figures_and_files(corpus, run_here, tmp_path, name,
 def test_ablations_are_options(corpus, run_here, tmp_path, changes):
     run_here(make_arguments("small", corpus, references="null", **changes))
     assert (tmp_path / "out" / "test_items.csv").stat().st_size > 0
+
+
+@pytest.mark.slow
+def test_without_data_the_demo_corpus_is_timit(run_here, tmp_path):
+    run_here(make_arguments("small", {}, demo_folder="demo", references="null"))
+    assert len(read_rows(tmp_path / "out" / "test_items.csv")) == 8
+    assert (tmp_path / "demo" / "TRAIN").is_dir()
+
+
+@pytest.mark.slow
+def test_own_talkers_are_enough(run_here, tmp_path, recordings):
+    corpus = {"recordings": recordings, "loop_noise": "true"}
+    run_here(make_arguments("compact", corpus, references="null"))
+    rows = read_rows(tmp_path / "out" / "test_items.csv")
+    assert {row["talker"] for row in rows} <= {"test0", "test1"}
+
+
+@pytest.mark.slow
+def test_what_is_mixed_already_is_enough(run_here, tmp_path):
+    for split in ("train", "valid", "test"):
+        folder = tmp_path / "pairs" / split
+        write_pairs(folder / "noisy", folder / "clean", ("a", "b"), 16000)
+    corpus = {"paired": tmp_path / "pairs"}
+    counts = "{train: null, valid: null, test: null}"
+    run_here(make_arguments("causal", corpus, references="null", mixture_counts=counts))
+    rows = read_rows(tmp_path / "out" / "test_items.csv")
+    assert [row["id"] for row in rows] == ["a", "b"]
+
+
+@pytest.mark.slow
+def test_a_finished_run_goes_on_if_told(corpus, run_here, tmp_path):
+    given = {**corpus, "references": "null"}
+    run_here(make_arguments("small", given))
+    table = (tmp_path / "out/test_items.csv").read_bytes()
+    run_here(make_arguments("small", given))
+    assert (tmp_path / "out/test_items.csv").read_bytes() == table
+    run_here(make_arguments("small", given, number_of_epochs=2))
+    assert len(json.loads((tmp_path / "out/history.json").read_text())) == 2
+    with pytest.raises(ValueError, match=r"out: holds a run .* exchange.*expected"):
+        run_here(make_arguments("small", given, exchange="false"))
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one(corpus, tmp_path):
+    """Also what batch norm knows of the batches, half of which each of them sees."""
+    weights = {}
+    for count, size in ((1, 4), (2, 2)):
+        changes = {
+            "output_folder": f"of{count}",
+            "references": "null",
+            "mixture_counts": "{train: 12, valid: 2, test: 2}",
+            "train_loader": f"{{batch_size: {size}, num_workers: 0}}",
+            "lr": 0.0001,
+        }
+        torchrun(count, TRAIN, make_arguments("small", corpus, **changes), tmp_path)
+        (checkpoint,) = (tmp_path / f"of{count}" / "save").glob("CKPT*")
+        weights[count] = torch.load(checkpoint / "enhancer.ckpt", weights_only=True)
+    assert weights[1].keys() == weights[2].keys()
+    for name, value in weights[1].items():
+        torch.testing.assert_close(weights[2][name], value, atol=1e-3, rtol=1e-3)
+
+
+BAD = {
+    "no corpus": ({"data_folder": "nowhere"}, r"nowhere.*expected"),
+    "noise missing": ({"noise_folder": "null"}, r"noise_folder: expected a folder"),
+    "noise names": (
+        {"noise_split": "{valid: [n0], test: [hum]}"},
+        r"hum",
+    ),
+    "two corpora": ({"recordings": "r"}, r"expected one corpus, got data_folder, rec"),
+    "rate": ({"sample_rate": 48000}, r"16000 Hz.*48000"),
+    "window": ({"fft_size": 62, "hop": 31}, r"fft_size: expected one that leaves"),
+    "branches": ({"branches": "left"}, r"branches: expected one of .*'left'"),
+    "blocks": ({"blocks": "plain"}, r"exchange: expected false for plain blocks"),
+    "main loss": (
+        {"main_loss": "voice"},
+        r"gradient_modulation\.main: expected one of",
+    ),
+    "unknown key": ({"batchsize": 4}, r"no such key: \['batchsize'\]"),
+}
+
+
+@pytest.mark.parametrize(("changes", "pattern"), BAD.values(), ids=BAD)
+def test_bad_input_is_named_before_training(
+    corpus, run_here, tmp_path, changes, pattern
+):
+    with pytest.raises(Exception, match=pattern):
+        run_here(make_arguments("small", {**corpus, **changes}))
+    assert not (tmp_path / "out/test_summary.json").exists()
+    assert not list(tmp_path.glob("out/save/CKPT*"))
+
+
+@pytest.mark.slow
+def test_an_error_ends_the_process_with_one_line_that_names_it(corpus, tmp_path):
+    silent = tmp_path / "noise" / "n3.wav"
+    write(silent, 0 * voice(60000, 3), 16000)
+    done = run_script(TRAIN, make_arguments("small", corpus), tmp_path)
+    assert done.returncode != 0
+    assert f"{silent}: " in last_line(done.stdout)
