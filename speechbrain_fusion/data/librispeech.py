@@ -22,10 +22,8 @@ from speechbrain_fusion.data.librimix_layout import folder_of
 from speechbrain_fusion.data.manifest import (
     Manifest,
     audio_files,
-    fingerprint,
+    keep_manifests,
     refuse_unusable,
-    up_to_date,
-    write_manifests,
 )
 from speechbrain_fusion.data.preparation import inspect_at
 from speechbrain_fusion.data.recordings import NoiseSplit, prepare_recordings, talker
@@ -182,14 +180,15 @@ def prepare_librispeech(
         found = [audio_files(speech / part) for part in parts]
         files[f"speech_{split}"] = [path for paths in found for path in paths]
         files[f"noise_{split}"] = audio_files(noise / NOISE[split])
-    manifests = {name: Path(save_folder, f"{name}.json") for name in files}
     paths = [path for group in files.values() for path in group]
     options = {"version": VERSION, "files": files, "shortest": shortest}
-    digest, stamp = fingerprint(paths, options), Path(save_folder, "librispeech.json")
-    if not up_to_date(stamp, digest, manifests.values()):
-        contents = _described(files, speech, shortest, jobs)
-        write_manifests({manifests[k]: v for k, v in contents.items()}, stamp, digest)
-    return manifests
+    return keep_manifests(
+        Path(save_folder, "librispeech.json"),
+        files,
+        paths,
+        options,
+        lambda: _described(files, speech, shortest, jobs),
+    )
 
 
 def _described(

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -264,6 +264,55 @@ def write_manifests(
         stamp.unlink(missing_ok=True)
         for path in [*contents, stamp]:
             os.replace(Path(beside, path.name), path)
+
+
+def keep_manifests(
+    stamp: Path,
+    names: Iterable[str],
+    files: Iterable[Path],
+    options: Mapping[str, Any],
+    build: Callable[[], Mapping[str, Manifest]],
+) -> dict[str, Path]:
+    """Build manifests unless they are there and nothing has changed since.
+
+    Arguments
+    ---------
+    stamp : Path
+        The file beside them that says what they were built from.
+    names : iterable of str
+        Of the manifests, which get the suffix ``.json``.
+    files : iterable of Path
+        What they are built from.
+    options : mapping of str to object
+        What else they depend on.
+    build : callable
+        () -> the manifests by name; called if need be.
+
+    Returns
+    -------
+    dict of str to Path
+        The manifests.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be written, naming it. Those of before stay.
+
+    Example
+    -------
+    >>> stamp = getfixture("tmp_path") / "stamp.json"
+    >>> for _ in range(2):
+    ...     kept = keep_manifests(stamp, "a", [], {}, lambda: print("new") or {"a": {}})
+    new
+    >>> kept["a"].name
+    'a.json'
+    """
+    manifests = {name: stamp.parent / f"{name}.json" for name in names}
+    digest = fingerprint(files, options)
+    if not up_to_date(stamp, digest, manifests.values()):
+        contents = {manifests[name]: each for name, each in build().items()}
+        write_manifests(contents, stamp, digest)
+    return manifests
 
 
 def read_manifest(path: Path | str) -> Manifest:

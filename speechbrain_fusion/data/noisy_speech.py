@@ -15,10 +15,8 @@ from speechbrain_fusion.data.folders import write_folder
 from speechbrain_fusion.data.manifest import (
     Entry,
     Manifest,
-    fingerprint,
     inspect_all,
-    up_to_date,
-    write_manifests,
+    keep_manifests,
 )
 from speechbrain_fusion.data.noise_parts import SHARES, find_noises, noise_manifests
 from speechbrain_fusion.data.paired import VALID_SPEAKERS, paired_speech
@@ -191,22 +189,22 @@ def prepare_noisy_speech(
     speech = _speech(data_folder, recordings, test_speakers)
     noises = find_noises(noise_folder or Path(str(recordings), "noise"), noise_split)
     names = [f"{kind}_{split}" for kind in ("speech", "noise") for split in SPLITS]
-    manifests = {name: Path(save_folder, f"{name}.json") for name in names}
     files = sorted(
         {x for found in (speech, noises) for each in found.values() for x in each}
     )
     options = {"rate": rate, "noises": noises, "shares": noise_shares}
     options |= {"version": VERSION, "speech": speech}
-    digest, stamp = fingerprint(files, options), Path(save_folder, STAMP)
-    if not up_to_date(stamp, digest, manifests.values()):
+
+    def build() -> dict[str, Manifest]:
         described = dict(zip(files, inspect_all(files, rate, jobs=jobs), strict=True))
         parts = noise_manifests(noises, described, noise_shares)
         contents = {f"noise_{split}": part for split, part in parts.items()}
+        root = None if recordings is None else Path(recordings, "speech")
         for split, paths in speech.items():
-            root = None if recordings is None else Path(recordings, "speech")
             contents[f"speech_{split}"] = _manifest(paths, described, root)
-        write_manifests({manifests[k]: v for k, v in contents.items()}, stamp, digest)
-    return manifests
+        return contents
+
+    return keep_manifests(Path(save_folder, STAMP), names, files, options, build)
 
 
 def _speech(

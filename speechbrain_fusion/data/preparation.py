@@ -10,11 +10,9 @@ from speechbrain_fusion.data.audio import AudioError
 from speechbrain_fusion.data.manifest import (
     Entry,
     Manifest,
-    fingerprint,
     inspect_each,
+    keep_manifests,
     refuse_unusable,
-    up_to_date,
-    write_manifests,
 )
 
 logger = get_logger(__name__)
@@ -62,15 +60,18 @@ def prepare_mixtures(
     OSError
         If a manifest cannot be written, naming it. Those of before stay.
     """
-    manifests = {split: save_folder / f"mixtures_{split}.json" for split in splits}
-    stamp = save_folder / "mixtures.json"
-    digest = fingerprint(files, {"version": VERSION, **options, "splits": splits})
-    if not up_to_date(stamp, digest, manifests.values()):
+    names = {f"mixtures_{split}": split for split in splits}
+
+    def build() -> dict[str, Manifest]:
         contents = _completed(splits, inspect_files(), complete)
-        write_manifests({manifests[k]: v for k, v in contents.items()}, stamp, digest)
+        return {name: contents[split] for name, split in names.items()}
+
+    options = {"version": VERSION, **options, "splits": splits}
+    stamp = save_folder / "mixtures.json"
+    manifests = keep_manifests(stamp, names, files, options, build)
     for split, mixtures in splits.items():
         logger.info(f"{split}: {len(mixtures)} mixtures")
-    return manifests
+    return {split: manifests[name] for name, split in names.items()}
 
 
 def _completed(

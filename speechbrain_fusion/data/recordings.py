@@ -21,10 +21,8 @@ from speechbrain_fusion.data.manifest import (
     Entry,
     Manifest,
     audio_files,
-    fingerprint,
     inspect_all,
-    up_to_date,
-    write_manifests,
+    keep_manifests,
 )
 
 logger = get_logger(__name__)
@@ -89,20 +87,20 @@ def prepare_recordings(
         for split, paths in split_noise(data_folder / "noise", noise_split).items()
     }
     _refuse_empty(files, data_folder)
-    manifests = {name: save_folder / f"{name}.json" for name in files}
     sources = sorted(path for paths in files.values() for path in paths)
     options = {"version": VERSION, "rate": rate, "segment": segment, "files": files}
-    digest = fingerprint(sources, options)
-    if not up_to_date(save_folder / STAMP, digest, manifests.values()):
-        described = dict(
-            zip(sources, inspect_all(sources, rate, jobs=jobs), strict=True)
-        )
+
+    def build() -> dict[str, Manifest]:
+        entries = inspect_all(sources, rate, jobs=jobs)
+        described = dict(zip(sources, entries, strict=True))
         contents = {
-            manifests[name]: _manifest(paths, described, data_folder)
+            name: _manifest(paths, described, data_folder)
             for name, paths in files.items()
         }
-        _check_segment(contents[manifests["speech_train"]], segment, data_folder)
-        write_manifests(contents, save_folder / STAMP, digest)
+        _check_segment(contents["speech_train"], segment, data_folder)
+        return contents
+
+    manifests = keep_manifests(save_folder / STAMP, files, sources, options, build)
     for name in files:
         logger.info(f"{name}: {len(files[name])} files")
     return manifests
