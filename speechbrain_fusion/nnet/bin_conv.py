@@ -70,7 +70,7 @@ class BinConv(nn.Module):
         There is one phase unless transposed.
         """
         if not self.transposed:
-            wide = F.pad(x, (0, 0, self.reach * self.pad, 0))
+            wide = pad_before(x, self.reach * self.pad)
             y = F.conv2d(wide, self.weight, self.bias, stride=(1, self.stride))
             return y.unsqueeze(1)
         stride = self.stride
@@ -115,6 +115,18 @@ class BinConv(nn.Module):
                 f"bins: expected {least} to {least + self.stride - 1}, got {wanted}"
             )
         return join_phases(y, wanted)
+
+
+def pad_before(x: Tensor, frames: int) -> Tensor:
+    """Put silent frames before [batch, channels, frames, bins].
+
+    Example
+    -------
+    >>> pad_before(torch.ones(1, 1, 2, 3), 1).sum(-1).flatten()
+    tensor([0., 3., 3.])
+    """
+    # padding by nothing would copy
+    return F.pad(x, (0, 0, frames, 0)) if frames else x
 
 
 def join_phases(x: Tensor, bins: int | None = None) -> Tensor:

@@ -18,11 +18,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from speechbrain_fusion.nnet.bin_conv import BinConv, mix, split_phases
+from speechbrain_fusion.nnet.bin_conv import BinConv, mix, pad_before, split_phases
 from speechbrain_fusion.nnet.convolution import PointwiseConv
 from speechbrain_fusion.nnet.spectral_norm import make_norm
 from speechbrain_fusion.nnet.tcn import SharedPReLU
@@ -119,7 +118,7 @@ class CollaborativeExpertBlock(nn.Module):
         com : torch.Tensor
             What the experts agreed on, [batch, experts, frames, bins].
         """
-        wide = F.pad(x, (0, 0, self.before, 0))
+        wide = pad_before(x, self.before)
         both = self.experts(mix(wide.unsqueeze(1), self.input).squeeze(1))
         heard = both
         if control is not None:
