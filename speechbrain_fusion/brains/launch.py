@@ -37,7 +37,9 @@ MAY_CHANGE = {
     "train_logger",
     "eval_loader",
     "metrics",
+    "references",
     "table_by",
+    "table_metrics",
     "examples",
 }
 

@@ -5,8 +5,10 @@ Framework with Two-branch Collaborative Learning", arXiv 2110.05713.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import speechbrain as sb
+import torch
 from torch import Tensor
 
 from speechbrain_fusion.brains.modulated import ModulatedEnhancementBrain
@@ -28,14 +30,44 @@ class TwoBranchBrain(ModulatedEnhancementBrain):
     - losses: "magnitude" compares the clean spectrum with the magnitude branch's,
       "complex" with the complex branch's; every other loss the signals.
     - references: dict of name to function (mixture, target, lengths) -> estimate, all
-      [batch, 1, time]: what the test scores beside the network; or None.
+      [batch, 1, time]: what the test scores beside the network; None for nothing.
     - table_metrics: names of the metrics that are listed by `table_by`.
 
     There is no key `channels`.
+
+    Raises
+    ------
+    ImportError
+        If a reference needs a library that is not there.
+    ValueError
+        Also for a weight of a branch that is not there, a metric that does not know the
+        rate, and unknown `table_metrics`: all that a test needs is tried at once.
     """
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in (MAGNITUDE, COMPLEX):
+            branch = getattr(self.modules.enhancer, name, self.modules.enhancer)
+            if branch is None and self.hparams.loss_weights.get(name, 0) != 0:
+                raise ValueError(
+                    f"loss_weights: expected 0 for {name}, there is no such branch"
+                )
+        self._rehearse()
+
+    def _rehearse(self) -> None:
+        """Score a second of noise as the test will, before anything is trained."""
+        generator = torch.Generator().manual_seed(0)
+        shape = 2, 1, 1, self.hparams.sample_rate
+        noise = torch.randn(shape, generator=generator)
+        for process in self._references().values():
+            process(noise.sum(0), noise[0], torch.ones(1))
+        known = [*evaluate(self.hparams.metrics, noise[0], noise.sum(0), torch.ones(1))]
+        if unknown := sorted(set(self.hparams.table_metrics) - set(known)):
+            raise ValueError(f"table_metrics: expected some of {known}, got {unknown}")
+
     def _references(self) -> dict[str, Callable[..., Tensor]]:
-        return self.hparams.references or {}
+        given = self.hparams.references or {}
+        return {name: each for name, each in given.items() if each is not None}
 
     def _new_table(self) -> MetricTable:
         return MetricTable((), [*self._references()])
@@ -43,7 +75,9 @@ class TwoBranchBrain(ModulatedEnhancementBrain):
     def compute_forward(self, batch: Batch, stage: sb.Stage) -> Enhanced:
         """Enhance the mixtures."""
         mixture, target = (batch[name].squeeze(1) for name in ("mixture", "target"))
-        return self.modules.enhancer(mixture, batch.lengths, target)
+        # without padding batch norm is PyTorch's, and nothing is blanked
+        lengths = batch.lengths if batch.padded else None
+        return self.modules.enhancer(mixture, lengths, target)
 
     def compute_terms(self, predictions: Enhanced, batch: Batch) -> dict[str, Tensor]:
         """Return the YAML's losses by name, those of weight 0 left out."""

@@ -32,6 +32,8 @@ class Batch:
         Relative lengths [batch], as SpeechBrain's own batches have them.
     info : list of dict
         What is known of each item.
+    padded : bool
+        Whether any item is shorter than another; known without asking the device.
 
     Example
     -------
@@ -45,6 +47,7 @@ class Batch:
     signals: dict[str, Tensor]
     lengths: Tensor
     info: list[dict[str, Any]]
+    padded: bool = True
 
     def __getitem__(self, name: str) -> Tensor:
         return self.signals[name]
@@ -67,7 +70,8 @@ class Batch:
             for name in items[0].signals
         }
         lengths = torch.tensor(times, dtype=torch.float32) / longest
-        return cls([i.id for i in items], signals, lengths, [i.info for i in items])
+        ids, info = [i.id for i in items], [i.info for i in items]
+        return cls(ids, signals, lengths, info, min(times) < longest)
 
     def to(self, device: torch.device | str, non_blocking: bool = True) -> "Batch":
         """Move the tensors to a device."""
@@ -79,9 +83,11 @@ class Batch:
             },
             self.lengths.to(device, non_blocking=non_blocking),
             self.info,
+            self.padded,
         )
 
     def pin_memory(self) -> "Batch":
         """Pin the tensors, for the data loader's `pin_memory`."""
         pinned = {name: signal.pin_memory() for name, signal in self.signals.items()}
-        return Batch(self.ids, pinned, self.lengths.pin_memory(), self.info)
+        lengths = self.lengths.pin_memory()
+        return Batch(self.ids, pinned, lengths, self.info, self.padded)

@@ -12,8 +12,10 @@ import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from speechbrain_fusion.data.audio import AudioError
-from speechbrain_fusion.data.manifest import Entry, Manifest
+import numpy as np
+
+from speechbrain_fusion.data.audio import AudioError, read
+from speechbrain_fusion.data.manifest import SILENCE, Entry, Manifest
 from speechbrain_fusion.data.recordings import SPLITS, NoiseSplit, split_noise
 
 SHARES = (0.6, 0.2, 0.2)
@@ -41,16 +43,19 @@ def find_noises(
     Raises
     ------
     AudioError
-        If there is no such folder, no noise to train, or a name is wrong.
+        If there is no such folder, no noise to train, a name is wrong or, without
+        names, a split has none.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise AudioError(f"{folder}: no such folder, expected noises")
     named = noise_split if noise_split and any(noise_split.values()) else None
     found = split_noise(folder, named)
-    if not found["train"]:
+    empty = [split for split, paths in found.items() if not paths]
+    if "train" in empty or (named is None and empty):
         raise AudioError(
-            f"{folder}: no noise for training, expected *.{{wav,flac,ogg}}"
+            f"{folder}: no noise for {', '.join(empty)}; expected *.{{wav,flac,ogg}}, "
+            "five files at least, or noise_split"
         )
     return found
 
@@ -79,6 +84,8 @@ def noise_manifests(
 
     Raises
     ------
+    AudioError
+        If a noise is too short to be shared out.
     ValueError
         If the shares are not three positive numbers that sum to 1 or less.
 
@@ -99,6 +106,10 @@ def noise_manifests(
         entry = described[path]
         ends = [round(x * entry["samples"]) for x in itertools.accumulate(shares)]
         for split, first, end in zip(SPLITS, [0, *ends], ends, strict=False):
+            if first == end:
+                raise AudioError(
+                    f"{path}: {entry['samples']} samples, too short for {split}'s share"
+                )
             manifests[split][str(path)] = _stretch(path, entry, first, end, SEEN)
     for split in ("valid", "test"):
         for path in files[split]:
@@ -106,6 +117,48 @@ def noise_manifests(
             whole = _stretch(path, entry, 0, entry["samples"], UNSEEN)
             manifests[split][str(path)] = whole
     return manifests
+
+
+def refuse_silent(manifests: Mapping[str, Manifest]) -> None:
+    """Name the noises of which a split's stretch is silent.
+
+    Arguments
+    ---------
+    manifests : mapping of str to dict
+        What `noise_manifests` made.
+
+    Raises
+    ------
+    AudioError
+        A line for each.
+
+    Example
+    -------
+    >>> import soundfile
+    >>> path, signal = getfixture("tmp_path") / "knock.wav", np.zeros(1000)
+    >>> signal[0] = 0.5
+    >>> soundfile.write(path, signal, 8000)
+    >>> knock = {"file": str(path), "rate": 8000, "samples": 1000, "seconds": 0.125}
+    >>> files = {"train": [path], "valid": [], "test": []}
+    >>> made = noise_manifests(files, {path: knock})
+    >>> try:
+    ...     refuse_silent(made)
+    ... except AudioError as error:
+    ...     print(len(str(error).splitlines()), "lines")
+    3 lines
+    """
+    silent = []
+    for split, entries in manifests.items():
+        for entry in entries.values():
+            signal, rate = read(entry["file"], entry["first"], entry["samples"])
+            if np.abs(signal[:1]).max() < SILENCE:
+                ends = [entry["first"], entry["first"] + entry["samples"]]
+                place = " to ".join(f"{sample / rate:.2f}" for sample in ends)
+                silent.append(
+                    f"{entry['file']}: silent from {place} s, its part for {split}"
+                )
+    if silent:
+        raise AudioError(f"{len(silent)} parts are silent:\n  " + "\n  ".join(silent))
 
 
 def _stretch(path: Path, entry: Entry, first: int, end: int, kind: str) -> Entry:

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import soundfile
 from speechbrain.utils.distributed import run_on_main
@@ -18,7 +19,12 @@ from speechbrain_fusion.data.manifest import (
     inspect_all,
     keep_manifests,
 )
-from speechbrain_fusion.data.noise_parts import SHARES, find_noises, noise_manifests
+from speechbrain_fusion.data.noise_parts import (
+    SHARES,
+    find_noises,
+    noise_manifests,
+    refuse_silent,
+)
 from speechbrain_fusion.data.paired import VALID_SPEAKERS, paired_speech
 from speechbrain_fusion.data.recordings import (
     SPLITS,
@@ -55,7 +61,7 @@ def noisy_speech(
     test_speakers: Sequence[str] = CORE_TEST,
     valid_speakers: Sequence[str] = VALID_SPEAKERS,
     mixtures: Callable[..., SpeechInNoise] = SpeechInNoise,
-    train_mixtures: Mapping[str, object] | None = None,
+    train_mixtures: Mapping[str, Any] | None = None,
     demo_folder: Path | str = "results/demo_timit",
 ) -> dict[str, Dataset]:
     """Prepare speech and noises once and mix them in training.
@@ -92,7 +98,7 @@ def noisy_speech(
     mixtures : callable
         `SpeechInNoise` with its options bound.
     train_mixtures : mapping of str to object, optional
-        Further options in training alone, as the SNRs.
+        Further options in training alone, as the SNRs; of them pairs take "gain".
     demo_folder : Path or str
         Where the demo is written.
 
@@ -111,7 +117,8 @@ def noisy_speech(
     _check(data_folder, noise_folder, recordings, paired)
     if paired is not None:
         every = rate, segment, counts, seeds, valid_speakers
-        return {**paired_speech(paired, save_folder, *every)}
+        gain = dict(train_mixtures or {}).get("gain", (0.0, 0.0))
+        return {**paired_speech(paired, save_folder, *every, gain=gain)}
     if data_folder is None and recordings is None:
         run_on_main(write_demo_timit, [demo_folder])
         data_folder, noise_folder = demo_folder, Path(demo_folder, "noise")
@@ -198,6 +205,7 @@ def prepare_noisy_speech(
     def build() -> dict[str, Manifest]:
         described = dict(zip(files, inspect_all(files, rate, jobs=jobs), strict=True))
         parts = noise_manifests(noises, described, noise_shares)
+        refuse_silent(parts)
         contents = {f"noise_{split}": part for split, part in parts.items()}
         root = None if recordings is None else Path(recordings, "speech")
         for split, paths in speech.items():

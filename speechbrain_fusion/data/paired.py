@@ -1,6 +1,6 @@
 """Speech that others have mixed: folders of noisy and of clean files of equal names.
 
-    <data_folder>/<train|valid|test>/<noisy|clean>/*.{wav,flac,ogg}
+    <data_folder>/<train|valid|test>/<noisy|clean>/**/*.{wav,flac,ogg}
 
 or as VoiceBank+DEMAND is published, of whose training speakers some validate:
 
@@ -14,21 +14,69 @@ algorithms and TTS models", University of Edinburgh, 2017 (VoiceBank+DEMAND).
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from speechbrain.utils.distributed import run_on_main
 
 from speechbrain_fusion.data.audio import AudioError
+from speechbrain_fusion.data.batch import Example
 from speechbrain_fusion.data.manifest import Entry, Manifest, audio_files, inspect_each
 from speechbrain_fusion.data.preparation import prepare_mixtures
 from speechbrain_fusion.data.recordings import SPLITS
 from speechbrain_fusion.data.rendered import RenderedScenes
+from speechbrain_fusion.data.speech_in_noise import PEAK, check_gain
 
 KINDS = ("noisy", "clean")
 VALID_SPEAKERS = ("p226", "p287")
 """Of VoiceBank's 28 training speakers, those that validate in SpeechBrain's recipes."""
 
 Pairs = dict[str, tuple[Path, Path]]
+
+
+class NoisyPairs(RenderedScenes):
+    """Segments of pairs of files, turned up and down in training.
+
+    Takes the arguments of `RenderedScenes`, and
+
+    gain : sequence of float
+        Bounds in dB of a gain of both signals, drawn for each: a causal network must
+        do with any level.
+
+    Raises
+    ------
+    ValueError
+        Also if the bounds are not two finite numbers in order.
+
+    Example
+    -------
+    >>> NoisyPairs("nowhere.json", 8000, gain=(10.0, -10.0))
+    Traceback (most recent call last):
+    ...
+    ValueError: gain: expected two bounds in dB, got (10.0, -10.0)
+    """
+
+    def __init__(
+        self, *args: Any, gain: Sequence[float] = (0.0, 0.0), **kwargs: Any
+    ) -> None:
+        check_gain(gain)
+        super().__init__(*args, **kwargs)
+        self.gain = gain
+
+    def __getitem__(self, key: tuple[int, int]) -> Example:
+        """Read pair `index` of an epoch, given as (epoch, index)."""
+        example = super().__getitem__(key)
+        if not any(self.gain):
+            return example
+        # a stream of its own beside that of the places
+        rng = np.random.default_rng([self.seed, *key, 1])
+        factor = 10 ** (float(rng.uniform(self.gain[0], self.gain[1])) / 20)
+        peak = float(example.signals["mixture"].abs().max())
+        factor = min(factor, PEAK / max(peak, PEAK))
+        signals = {name: factor * x for name, x in example.signals.items()}
+        return replace(example, signals=signals)
 
 
 def paired_speech(
@@ -39,7 +87,8 @@ def paired_speech(
     counts: Mapping[str, int | None],
     seeds: Mapping[str, int],
     valid_speakers: Sequence[str] = VALID_SPEAKERS,
-) -> dict[str, RenderedScenes]:
+    gain: Sequence[float] = (0.0, 0.0),
+) -> dict[str, NoisyPairs]:
     """Check pairs of files once and read them in training.
 
     Arguments
@@ -59,10 +108,12 @@ def paired_speech(
         By split.
     valid_speakers : sequence of str
         Where no folder is for validation: what the names of its files begin with.
+    gain : sequence of float
+        See `NoisyPairs`; in training alone.
 
     Returns
     -------
-    dict of str to RenderedScenes
+    dict of str to NoisyPairs
         For each split of `counts`.
 
     Raises
@@ -70,11 +121,25 @@ def paired_speech(
     AudioError
         What `prepare_pairs` refuses.
     ValueError
-        What `RenderedScenes` refuses.
+        What `NoisyPairs` refuses.
+
+    Example
+    -------
+    >>> import numpy as np, soundfile
+    >>> folder = getfixture("tmp_path")
+    >>> for split in ("train", "valid", "test"):
+    ...     for kind in KINDS:
+    ...         (folder / split / kind).mkdir(parents=True)
+    ...         sound = 0.1 * np.random.default_rng(0).standard_normal(16000)
+    ...         soundfile.write(folder / split / kind / "a.wav", sound, 16000)
+    >>> counts, seeds = dict.fromkeys(SPLITS), dict.fromkeys(SPLITS, 0)
+    >>> sets = paired_speech(folder, folder / "save", 8000, 0.5, counts, seeds)
+    >>> sets["train"][(1, 0)].signals["mixture"].shape
+    torch.Size([1, 4000])
     """
     arguments = [data_folder, save_folder, rate, [*counts], valid_speakers]
     manifests = run_on_main(prepare_pairs, arguments)
-    return RenderedScenes.by_split(manifests, rate, segment, counts, seeds)
+    return NoisyPairs.by_split(manifests, rate, segment, counts, seeds, gain=gain)
 
 
 def prepare_pairs(
@@ -149,14 +214,18 @@ def _find(folder: Path, valid_speakers: Sequence[str]) -> dict[str, Pairs]:
     if given:
         return {split: _pairs(*both) for split, both in given.items()}
     published = {
-        part: [sorted(folder.glob(f"{kind}_{part}set*")) for kind in KINDS]
+        part: [
+            sorted(x for x in folder.glob(f"{kind}_{part}set*") if x.is_dir())
+            for kind in KINDS
+        ]
         for part in ("train", "test")
     }
     for part, both in published.items():
         if [len(each) for each in both] != [1, 1]:
             raise AudioError(
                 f"{folder}: expected <train|valid|test>/<noisy|clean>, or one of each "
-                f"of noisy_{part}set* and clean_{part}set*"
+                f"of noisy_{part}set* and clean_{part}set*, got "
+                f"{[x.name for found in both for x in found]}"
             )
     (train,), (test,) = (
         [_pairs(*(each[0] for each in both))] for both in published.values()
@@ -174,15 +243,28 @@ def _find(folder: Path, valid_speakers: Sequence[str]) -> dict[str, Pairs]:
 
 
 def _pairs(noisy: Path, clean: Path) -> Pairs:
-    """Match files by their names, also those whose partner is missing."""
-    both = [{path.stem: path for path in audio_files(x)} for x in (noisy, clean)]
-    return {
-        name: (
-            both[0].get(name, noisy / both[1].get(name, Path(name)).name),
-            both[1].get(name, clean / both[0].get(name, Path(name)).name),
-        )
-        for name in sorted({**both[0], **both[1]})
-    }
+    """Match files by their places, also those whose partner is missing."""
+    both = [_by_place(folder) for folder in (noisy, clean)]
+    pairs: Pairs = {}
+    for place in sorted({**both[0], **both[1]}):
+        one = both[0].get(place) or noisy / both[1][place].relative_to(clean)
+        other = both[1].get(place) or clean / both[0][place].relative_to(noisy)
+        name = "_".join(place.parts)
+        if name in pairs:
+            raise AudioError(f"{one}: its name, {name}, is also {pairs[name][0]}'s")
+        pairs[name] = one, other
+    return pairs
+
+
+def _by_place(folder: Path) -> dict[Path, Path]:
+    """Key the files of a folder by their places below it, without suffix."""
+    found: dict[Path, Path] = {}
+    for path in audio_files(folder):
+        place = path.relative_to(folder).with_suffix("")
+        if place in found:
+            raise AudioError(f"{path}: expected one file of this name, {found[place]}")
+        found[place] = path
+    return found
 
 
 def _complete(name: str, entry: Entry, usable: Mapping[str, Entry]) -> Entry:

@@ -18,9 +18,26 @@ from speechbrain_fusion.data.audio import AudioError, read, resample
 from speechbrain_fusion.data.batch import Example
 from speechbrain_fusion.data.listed import in_turn
 from speechbrain_fusion.data.manifest import Entry, read_manifest
+from speechbrain_fusion.data.noise_parts import SEEN
 from speechbrain_fusion.data.source import PAUSE, TRIES, Source, read_stretch
 
 PEAK = 0.99
+
+
+def check_gain(gain: Sequence[float]) -> None:
+    """Refuse what are no bounds of a gain in dB.
+
+    Raises
+    ------
+    ValueError
+        If they are not two finite numbers in order.
+
+    Example
+    -------
+    >>> check_gain((-15.0, 10.0))
+    """
+    if len(gain) != 2 or not -math.inf < gain[0] <= gain[1] < math.inf:
+        raise ValueError(f"gain: expected two bounds in dB, got {gain}")
 
 
 @dataclass(frozen=True)
@@ -104,8 +121,7 @@ class SpeechInNoise(Dataset):
             raise ValueError(f"segment: expected a sample at least, got {segment} s")
         if not snr or not all(math.isfinite(value) for value in snr):
             raise ValueError(f"snr: expected finite numbers in dB, got {snr}")
-        if len(gain) != 2 or not -math.inf < gain[0] <= gain[1] < math.inf:
-            raise ValueError(f"gain: expected two bounds in dB, got {gain}")
+        check_gain(gain)
         self.speech = list(read_manifest(speech).values())
         self.kinds: dict[str, list[Entry]] = {}
         for entry in read_manifest(noise).values():
@@ -127,13 +143,15 @@ class SpeechInNoise(Dataset):
         needed = longest if self.segment is None else min(longest, self.segment)
         short = [
             f"{entry['file']}: {entry['seconds']} s"
+            + (" in its part" if entry.get("kind") == SEEN else "")
             for entry in self.noises
             if entry["seconds"] < needed
         ]
         if short:
             raise AudioError(
-                f"{manifest}: {len(short)} noises are shorter than the longest speech, "
-                f"{needed} s (loop repeats them):\n  " + "\n  ".join(short)
+                f"{Path(manifest).stem}: {len(short)} noises are shorter than the "
+                f"longest speech, {needed} s (loop, loop_noise in a YAML, begins them "
+                "again):\n  " + "\n  ".join(short)
             )
 
     def __len__(self) -> int:
@@ -218,9 +236,11 @@ class SpeechInNoise(Dataset):
         """
         target = self._speak(plan.speech, plan.place)
         seconds = plan.noise["samples"] / plan.noise["rate"]
-        spare = seconds if self.loop else max(0.0, seconds - target.size / self.rate)
-        source = Source(plan.noise, plan.noise_place * spare, azimuth=0.0)
-        noise = read_stretch(source, target.size, self.rate, loop=self.loop)
+        spare = seconds - target.size / self.rate
+        loop = self.loop and spare < 0
+        start = plan.noise_place * (seconds if loop else max(0.0, spare))
+        source = Source(plan.noise, start, azimuth=0.0)
+        noise = read_stretch(source, target.size, self.rate, loop=loop)
         ratio = np.square(target).sum() / np.square(noise).sum()
         noise = noise * np.float32(math.sqrt(ratio / 10 ** (plan.snr / 10)))
         gain = 10 ** (plan.gain / 20)

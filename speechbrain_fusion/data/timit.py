@@ -73,6 +73,9 @@ def find_timit(
         raise AudioError(
             f"{parts['TEST']}: no sentence of test speakers {', '.join(missing)}"
         )
+    trained = {speaker_of(path) for path in found["TRAIN"]}
+    if both := sorted(trained & {speaker_of(path) for path in found["TEST"]}):
+        raise AudioError(f"{folder}: in TRAIN and in TEST: {', '.join(both)}")
     splits = {
         "train": found["TRAIN"],
         "valid": [path for path in found["TEST"] if speaker_of(path) not in tested],

@@ -13,7 +13,8 @@ monaural speech dereverberation", JASA Express Letters 1(1), 2021 (compression).
 import torch
 from torch import Tensor
 
-from speechbrain_fusion.losses.signal import REDUCTIONS, align
+from speechbrain_fusion.losses.signal import REDUCTIONS, check_pair, valid_samples
+from speechbrain_fusion.nnet.chunks import valid_steps
 from speechbrain_fusion.nnet.compressed_stft import FLOOR, compress, modulus, single
 
 
@@ -107,16 +108,23 @@ def _distance(
 ) -> Tensor:
     if reduction not in REDUCTIONS:
         raise ValueError(f"reduction must be one of {REDUCTIONS}, got {reduction!r}")
-    # frames last, as `align` has time
-    target, other, count = align(reference.mT, estimate.mT, lengths)
-    total = (other - target).square().flatten(1).sum(-1)
-    values = total / (count.flatten(1)[:, 0] * target[0, ..., 0].numel())
+    check_pair(reference, estimate, lengths)
+    distance = _own(estimate - reference, lengths)
+    total = distance.square().flatten(1).sum(-1)
+    frames = reference.shape[-2]
+    own = frames if lengths is None else valid_samples(reference.mT, lengths)
+    count = torch.as_tensor(own).clamp(min=1) * (reference[0].numel() // frames)
+    values = total / count.to(total)
     return values.mean() if reduction == "mean" else values
 
 
 def _own(x: Tensor, lengths: Tensor | None) -> Tensor:
-    """Blank the padding before any power is taken of it."""
-    return align(x.mT, x.mT, lengths)[0].mT
+    """Blank the padding, also before any power is taken of it."""
+    if lengths is None:
+        return x
+    own = valid_steps(valid_samples(x.mT, lengths), x.shape[-2])
+    shape = [len(x), *[1] * (x.dim() - 3), x.shape[-2], 1]
+    return x.masked_fill(~own.view(shape), 0.0)
 
 
 def _magnitude(x: Tensor) -> Tensor:

@@ -53,8 +53,8 @@ def composite(
     -------
     dict of str to torch.Tensor
         "csig", "cbak" and "covl" (1 to 5), and their parts "llr", "wss", "segsnr" (dB)
-        and "pesq" (MOS-LQO), each float64, shape [batch] or [batch, ears]; NaN where an
-        item has no PESQ.
+        and "pesq" (MOS-LQO), each float64, shape [batch] or [batch, ears]; a rating is
+        NaN where any part is.
 
     Raises
     ------
@@ -76,7 +76,6 @@ def composite(
     """
     parts = frame_measures(reference, estimate, rate, lengths)
     parts["pesq"] = pesq(reference, estimate, rate, lengths, jobs)
-    parts["pesq"] = parts["pesq"].to(parts["llr"].device)
     return {name: _rating(weights, parts) for name, weights in WEIGHTS.items()} | parts
 
 

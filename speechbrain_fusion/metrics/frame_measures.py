@@ -88,7 +88,8 @@ def llr(
     -------
     torch.Tensor
         Mean over the 95 % of frames with the smallest, float64, shape [batch] or
-        [batch, ears]; 0 is best. NaN where a signal is silent or has no frame.
+        [batch, ears]; 0 is best. NaN where a signal is silent or has no frame. A frame
+        that only the estimate mutes costs what no prediction at all costs.
 
     Raises
     ------
@@ -117,7 +118,7 @@ def _llr(analysis: Analysis) -> Tensor:
     twice = torch.full((order,), 2.0, dtype=clean.dtype, device=clean.device)
     twice[0] = 1.0
     error = (torch.stack(products, -1) * clean * twice).sum(-1)
-    # never below 1 but by rounding; a silent frame has no prediction, and no error
+    # never below 1 but by rounding; of a silent frame of the reference nothing is lost
     ratio = (error / least).clamp(min=1).log().nan_to_num()
     return _mean_of_best(ratio, analysis.own)
 
@@ -266,7 +267,7 @@ def _mean_of_best(values: Tensor, own: Tensor, kept: float = KEPT) -> Tensor:
     """Average the smallest of each item's own frames, [batch, ..., frames]."""
     place = torch.arange(values.shape[-1], device=values.device)
     ordered = values.masked_fill(place >= own[..., None], math.inf).sort(-1).values
-    count = (kept * own).round()
+    count = (kept * own + 0.5).floor()
     total = ordered.masked_fill(place >= count[..., None], 0.0).sum(-1)
     return total / count
 
@@ -279,7 +280,8 @@ def _predict(correlation: Tensor) -> tuple[Tensor, Tensor]:
         reflection = -(coefficients * correlation[..., 1 : order + 1].flip(-1)).sum(
             -1, keepdim=True
         )
-        reflection = reflection / error
+        # a silent frame predicts nothing
+        reflection = torch.where(error > 0, reflection / error, 0.0)
         longer = F.pad(coefficients, (0, 1))
         coefficients = longer + reflection * longer.flip(-1)
         error = error * (1 - reflection.square())
@@ -297,6 +299,7 @@ def _band_filters(rate: int, bins: int) -> Tensor:
 
 
 @functools.lru_cache(maxsize=4)
+@torch.inference_mode(False)
 def _spectral_weights(rate: int, length: int) -> Tensor:
     """Make what turns squared spectra into bands and correlations, [2 * bins, both].
 

@@ -124,7 +124,7 @@ def _masked(
     hop: int,
 ) -> Tensor:
     """Multiply the mixture's STFT by a mask."""
-    check_pair(mixture, target, lengths)
+    _check(mixture, target, lengths)
     stft, (items, channels, time) = CompressedSTFT(fft_size, hop), mixture.shape
     count = None
     if lengths is not None:
@@ -137,6 +137,13 @@ def _masked(
     masked = torch.view_as_real(pair[0] * mask(*pair)).movedim(-1, 1)
     estimate = stft.synthesize(masked, time, count)
     return estimate.view(items, channels, time).to(mixture.dtype)
+
+
+def _check(mixture: Tensor, target: Tensor, lengths: Tensor | None) -> None:
+    check_pair(mixture, target, lengths)
+    if mixture.dim() != 3:
+        shape = tuple(mixture.shape)
+        raise ValueError(f"expected [batch, channels, time], got {shape}")
 
 
 def iterative_wiener(
@@ -171,6 +178,18 @@ def iterative_wiener(
     ------
     ImportError
         Without pyroomacoustics, naming the extra to install.
+    ValueError
+        If the shapes do not fit.
+
+    Notes
+    -----
+    Silent items and such that are not finite come back as they are.
+
+    Example
+    -------
+    >>> noise = torch.randn(1, 1, 8000, generator=torch.Generator().manual_seed(0))
+    >>> iterative_wiener(noise, torch.zeros_like(noise)).shape
+    torch.Size([1, 1, 8000])
     """
 
     def process(signal: np.ndarray) -> np.ndarray:
@@ -180,6 +199,7 @@ def iterative_wiener(
         quiet = np.quantile(powers[powers > 0], QUIET)
         return apply(signal, frame, order, iterations, thresh=quiet)
 
+    _check(mixture, target, lengths)
     return _by_library(process, mixture, lengths, frame)
 
 
@@ -189,6 +209,12 @@ def spectral_subtraction(
     """Enhance by pyroomacoustics' spectral subtraction, with its example's settings.
 
     Takes the arguments of `iterative_wiener`, and returns and raises the same.
+
+    Example
+    -------
+    >>> noise = torch.randn(1, 1, 8000, generator=torch.Generator().manual_seed(0))
+    >>> spectral_subtraction(noise, torch.zeros_like(noise)).shape
+    torch.Size([1, 1, 8000])
     """
 
     def process(signal: np.ndarray) -> np.ndarray:
@@ -197,6 +223,7 @@ def spectral_subtraction(
             apply = _denoise().apply_spectral_sub
             return np.nan_to_num(apply(signal, frame, 25, 12, 30, 1))
 
+    _check(mixture, target, lengths)
     return _by_library(process, mixture, lengths, frame)
 
 
@@ -223,7 +250,8 @@ def _by_library(
     for item, count in enumerate(counts):
         for channel, signal in enumerate(mixture[item, :, :count]):
             noisy = signal.double().cpu().numpy()
-            if not noisy.any():
+            if not noisy.any() or not np.isfinite(noisy).all():
+                estimate[item, channel, :count] = signal
                 continue
             # its thresholds are for signals of about this level
             level = np.sqrt(np.square(noisy).mean()) / LEVEL

@@ -33,7 +33,7 @@ BRANCHES = ("both", "magnitude", "complex")
 class Enhanced(NamedTuple):
     """What a `TwoBranchEnhancer` returns; padding is zero everywhere.
 
-    Spectra are compressed and at the network's level; frames first.
+    Spectra are compressed and at the network's level, in float32 (or float64).
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Enhanced(NamedTuple):
     clean : torch.Tensor or None
         Of the clean signal, if it was given, shape [batch, 2, frames, bins].
     lengths : torch.Tensor or None
-        Relative lengths of the spectra, shape [batch]; None if nothing is padding.
+        Relative lengths of the spectra, shape [batch], if lengths were given.
     """
 
     signal: Tensor
@@ -111,7 +111,7 @@ class TwoBranchEnhancer(nn.Module):
     >>> noisy = torch.randn(3, 8001)
     >>> enhanced = model(noisy, torch.tensor([1.0, 0.5, 0.7]), clean=0.5 * noisy)
     >>> enhanced.signal.shape, enhanced.magnitude.shape, enhanced.clean.shape
-    (torch.Size([3, 8001]), torch.Size([3, 53, 161]), torch.Size([3, 2, 53, 161]))
+    (torch.Size([3, 8001]), torch.Size([3, 51, 161]), torch.Size([3, 2, 51, 161]))
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class TwoBranchEnhancer(nn.Module):
             raise ValueError(f"branches: expected one of {BRANCHES}, got {branches!r}")
         if causal and normalize:
             raise ValueError("normalize: expected false for a causal network")
-        if blocks == "plain" and exchange:
+        if blocks == "plain" and exchange and branches == "both":
             raise ValueError("exchange: expected false for plain blocks, without gates")
         self.exchange, self.detach_exchange = exchange, detach_exchange
         self.normalize = not causal if normalize is None else normalize
@@ -196,9 +196,6 @@ class TwoBranchEnhancer(nn.Module):
             raise ValueError(f"expected [batch, time], got {tuple(noisy.shape)}")
         check_pair(noisy, noisy if clean is None else clean, lengths)
         count = None if lengths is None else valid_samples(noisy, lengths)
-        if count is not None and bool((count == noisy.shape[-1]).all()):
-            # nothing is padding: batch norm is PyTorch's, and nothing is blanked
-            count = None
         level = self._level(noisy, count)
         valid = None if count is None else self.stft.valid(count, noisy.shape[-1])
         spectrum = self.stft.analyze(noisy / level, count)
@@ -218,7 +215,7 @@ class TwoBranchEnhancer(nn.Module):
             return noisy.new_ones(len(noisy), 1)
         own = noisy if count is None else blank(noisy, count)
         samples = noisy.shape[-1] if count is None else count[:, None]
-        power = own.float().square().sum(-1, keepdim=True) / samples
+        power = single(own).square().sum(-1, keepdim=True) / samples
         # silence stays silence
         return power.where(power > SILENCE, 1.0).sqrt()
 
@@ -244,14 +241,13 @@ class TwoBranchEnhancer(nn.Module):
         magnitude = agreed = None
         if self.magnitude is not None:
             output, agreed = self.magnitude(spectrum, valid=valid)
-            magnitude = F.softplus(self.linear(output)).squeeze(1)
+            magnitude = F.softplus(single(self.linear(output))).squeeze(1)
         if self.complex is None:
             return magnitude, None
         if agreed is not None and self.detach_exchange:
             agreed = [com.detach() for com in agreed]
-        return magnitude, self.complex(
-            spectrum, agreed if self.exchange else None, valid
-        )[0]
+        controls = agreed if self.exchange else None
+        return magnitude, single(self.complex(spectrum, controls, valid)[0])
 
 
 def recover(magnitude: Tensor | None, spectrum: Tensor | None, noisy: Tensor) -> Tensor:

@@ -108,13 +108,25 @@ class BinConv(nn.Module):
         """
         if not self.transposed:
             return y.squeeze(1)
+        return join_phases(y, self.bins(bins, wanted))
+
+    def bins(self, bins: int, wanted: int | None = None) -> int:
+        """Tell the bins of the result; takes the last two arguments of `join`.
+
+        Raises
+        ------
+        ValueError
+            If the stride does not map so many bins to those of the input.
+        """
+        if not self.transposed:
+            return (bins - self.kernel) // self.stride + 1
         least = (bins - 1) * self.stride + self.kernel
         wanted = least if wanted is None else wanted
         if not least <= wanted < least + self.stride:
             raise ValueError(
                 f"bins: expected {least} to {least + self.stride - 1}, got {wanted}"
             )
-        return join_phases(y, wanted)
+        return wanted
 
 
 def pad_before(x: Tensor, frames: int) -> Tensor:

@@ -35,14 +35,14 @@ class CompressedSTFT(nn.Module):
     Raises
     ------
     ValueError
-        If the hop is no part of half the window.
+        If the window is odd, or the hop is no part of half of it.
 
     Example
     -------
     >>> stft, signal = CompressedSTFT(320, 160, compression=0.5), torch.randn(3, 8001)
     >>> spectrum = stft.analyze(signal)
     >>> spectrum.shape
-    torch.Size([3, 2, 53, 161])
+    torch.Size([3, 2, 51, 161])
     >>> bool((stft.synthesize(spectrum, 8001) - signal).abs().max() < 1e-4)
     True
     """
@@ -51,6 +51,8 @@ class CompressedSTFT(nn.Module):
 
     def __init__(self, fft_size: int, hop: int, compression: float = 1.0) -> None:
         super().__init__()
+        if fft_size < 2 or fft_size % 2:
+            raise ValueError(f"fft_size: expected an even number, got {fft_size}")
         if hop < 1 or fft_size % (2 * hop):
             raise ValueError(
                 f"hop: expected a part of half the window, {fft_size // 2}, got {hop}"
@@ -60,11 +62,12 @@ class CompressedSTFT(nn.Module):
 
     def frames(self, samples: int) -> int:
         """Count the frames that hear any of so many samples."""
-        return 1 - (-(samples + self.fft_size // 2) // self.hop)
+        # a window is zero where it begins
+        return -(-(samples + self.fft_size // 2 - 1) // self.hop)
 
     def valid(self, count: Tensor, time: int) -> Tensor:
         """Tell which frames hear any of an item's own samples, [batch, frames]."""
-        frames = 1 + (count + self.fft_size // 2 + self.hop - 1) // self.hop
+        frames = (count + self.fft_size // 2 + self.hop - 2) // self.hop
         return valid_steps(frames, self.frames(time))
 
     def analyze(self, signal: Tensor, count: Tensor | None = None) -> Tensor:

@@ -117,11 +117,17 @@ class CollaborativeExpertBlock(nn.Module):
             Shape [batch, channels, frames, bins].
         com : torch.Tensor
             What the experts agreed on, [batch, experts, frames, bins].
+
+        Raises
+        ------
+        ValueError
+            If the control is of another size, or the stride does not lead to `bins`.
         """
         wide = pad_before(x, self.before)
         both = self.experts(mix(wide.unsqueeze(1), self.input).squeeze(1))
         heard = both
         if control is not None:
+            self._check_control(control, both, x.shape[-1], bins)
             apart = split_phases(control, both.shape[1], both.shape[-1])
             heard = (both + torch.cat([apart, apart], 2)) / 2
         com = gate_crosswise(both, mix(heard, self.gates))
@@ -129,6 +135,15 @@ class CollaborativeExpertBlock(nn.Module):
         if self.norm is not None:
             y = self.activation(self.norm(y, valid))
         return y, self.experts.join(com, x.shape[-1], bins)
+
+    def _check_control(
+        self, control: Tensor, both: Tensor, bins: int, wanted: int | None
+    ) -> None:
+        """Refuse a control of another size than the experts'."""
+        size = self.experts.bins(bins, wanted)
+        shape = (len(both), both.shape[2] // 2, both.shape[3], size)
+        if control.shape != shape:
+            raise ValueError(f"control: expected {shape}, got {tuple(control.shape)}")
 
 
 class ConvBlock(nn.Module):
@@ -199,6 +214,11 @@ class _Crosswise(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
         both, gates = ctx.saved_tensors
+        if torch.compiler.is_compiling():
+            # it would break its graph at what is written in place
+            swapped = [torch.cat(x.chunk(2, dim=2)[::-1], 2) for x in (gates, both)]
+            grads = [torch.cat([grad, grad], 2) * x for x in swapped]
+            return grads[0], grads[1] * gates * (1 - gates)
         of_both, of_gates = torch.empty_like(both), torch.empty_like(gates)
         for result, other in ((of_both, gates), (of_gates, both)):
             halves, factors = result.chunk(2, dim=2), other.chunk(2, dim=2)

@@ -155,7 +155,7 @@ class SpectralDecoder(nn.Module):
     ) -> None:
         super().__init__()
         outs = [1, *[channels] * (len(kernels) - 1)]
-        norms = [norm if final_norm else None, *[norm] * (len(kernels) - 1)]
+        norms = ["batch" if final_norm else None, *[norm] * (len(kernels) - 1)]
         self.blocks = nn.ModuleList(
             make_block(
                 blocks,

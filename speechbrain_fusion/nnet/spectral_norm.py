@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, distributed, nn
 
+from speechbrain_fusion.nnet.compressed_stft import single
+
 
 class BatchNorm(nn.Module):
     """Batch normalization over the valid frames of all processes, on CPUs too.
@@ -57,29 +59,27 @@ class BatchNorm(nn.Module):
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """Normalize [batch, channels, frames, ...]; `valid` is [batch, frames]."""
-        if valid is None and not (self.training and _several()):
+        alone = valid is None and not _several() and x[:, 0].numel() > 1
+        if alone or not self.training:
             return self._alone(x)
-        single, own = _single(x), None
+        values, own = single(x), None
         if valid is not None:
             own = valid.view(valid.shape[0], 1, -1, *[1] * (x.dim() - 3))
-            single = single.masked_fill(~own, 0.0)
+            values = values.masked_fill(~own, 0.0)
         with torch.autocast(x.device.type, enabled=False):
-            if self.training:
-                mean, variance, count = _moments(single, own)
-                self._follow(mean, variance, count)
-            else:
-                mean, variance = self.running_mean, self.running_var
-            y = (single - _like(mean, x)) * _like((variance + self.eps).rsqrt(), x)
+            mean, variance, count = _moments(values, own)
+            self._follow(mean, variance, count)
+            y = (values - _like(mean, x)) * _like((variance + self.eps).rsqrt(), x)
             return _scale(y, self.weight, self.bias).to(x.dtype)
 
     def _alone(self, x: Tensor) -> Tensor:
-        """Normalize where all frames count and no other process has any."""
+        """Normalize by running statistics, or where all frames count and are here."""
         if self.training:
             self.num_batches_tracked.add_(1)
         statistics = self.running_mean, self.running_var, self.weight, self.bias
         with torch.autocast(x.device.type, enabled=False):
             y = F.batch_norm(
-                _single(x), *statistics, self.training, self.momentum, self.eps
+                single(x), *statistics, self.training, self.momentum, self.eps
             )
         return y.to(x.dtype)
 
@@ -117,17 +117,17 @@ class FrameNorm(nn.Module):
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """Normalize [batch, channels, frames, ...]; `valid` changes nothing."""
-        single = _single(x)
+        values = single(x)
         with torch.autocast(x.device.type, enabled=False):
-            mean, power = self._statistics(single)
-            variance = (power - mean.square()).clamp(min=0)
-            y = (single - mean) * (variance + self.eps).rsqrt()
+            mean, variance = self._statistics(values)
+            y = (values - mean) * (variance + self.eps).rsqrt()
             return _scale(y, self.weight, self.bias).to(x.dtype)
 
     def _statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return means of values and squares, [batch, 1, frames, 1, ...]."""
+        """Return means and variances, [batch, 1, frames, 1, ...]."""
         axes = [1, *range(3, x.dim())]
-        return x.mean(axes, keepdim=True), x.square().mean(axes, keepdim=True)
+        mean = x.mean(axes, keepdim=True)
+        return mean, (x - mean).square().mean(axes, keepdim=True)
 
 
 class CumulativeNorm(FrameNorm):
@@ -143,11 +143,13 @@ class CumulativeNorm(FrameNorm):
     """
 
     def _statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        own = super()._statistics(x)
-        frames = torch.arange(1, x.shape[2] + 1, device=x.device, dtype=x.dtype)
-        seen = _like(frames, own[0], axis=2)
-        mean, power = (each.double().cumsum(2) / seen for each in own)
-        return mean.to(x.dtype), power.to(x.dtype)
+        own, spread = (each.double() for each in super()._statistics(x))
+        frames = torch.arange(1, x.shape[2] + 1, device=x.device, dtype=own.dtype)
+        seen = _like(frames, own, axis=2)
+        mean = own.cumsum(2) / seen
+        power = (spread + own.square()).cumsum(2) / seen
+        variance = (power - mean.square()).clamp(min=0)
+        return mean.to(x.dtype), variance.to(x.dtype)
 
 
 NORMS: dict[str, type[nn.Module]] = {
@@ -203,7 +205,7 @@ def _moments(x: Tensor, own: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     Where `own` [batch, 1, frames, ...] is false `x` is zero and does not count.
     """
     axes = [0, *range(2, x.dim())]
-    number = x.new_tensor([x[:, 0].numel()])
+    number = x.new_full((1,), x[:, 0].numel())
     if own is not None:
         number = own.expand_as(x[:, :1]).sum(dtype=x.dtype)[None]
     *total, count = _everywhere(torch.cat([x.sum(axes), number]))
@@ -212,10 +214,6 @@ def _moments(x: Tensor, own: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     if own is not None:
         centred = centred.masked_fill(~own, 0.0)
     return mean, _everywhere(centred.square().sum(axes)) / count, count
-
-
-def _single(x: Tensor) -> Tensor:
-    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _like(values: Tensor, x: Tensor, axis: int = 1) -> Tensor:

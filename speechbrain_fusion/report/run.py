@@ -36,8 +36,7 @@ def write_report(
     rate : int
         Their sample rate in Hz.
     by : str, optional
-        Condition of the items, by whose values metrics are also listed; without effect
-        where no item has it.
+        Condition of the items, by whose values metrics are also listed, if any has it.
     listed : sequence of str, optional
         Those metrics, by default the first.
 
@@ -56,8 +55,8 @@ def write_report(
         "learning curve": "history.json",
     }
     lines = ["", summary_text(table), ""]
-    if by is not None and any(by in row for row in table.to_rows()):
-        lines += [condition_text(table, by, listed or table.metrics()[:1]), ""]
+    if by is not None:
+        lines += [_by_condition(table, by, listed or table.metrics()[:1]), ""]
     if example is not None:
         files["audio"] = "examples/"
         try:
@@ -68,3 +67,9 @@ def write_report(
     width = max(map(len, files))
     lines += [f"{name:<{width}}  {folder / path}" for name, path in files.items()]
     return lines
+
+
+def _by_condition(table: MetricTable, condition: str, metrics: Sequence[str]) -> str:
+    if any(condition in row for row in table.to_rows()):
+        return condition_text(table, condition, metrics)
+    return f"no table by {condition}: no item has one"

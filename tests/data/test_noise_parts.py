@@ -7,7 +7,11 @@ import pytest
 
 from speechbrain_fusion.data.audio import AudioError
 from speechbrain_fusion.data.manifest import inspect
-from speechbrain_fusion.data.noise_parts import find_noises, noise_manifests
+from speechbrain_fusion.data.noise_parts import (
+    find_noises,
+    noise_manifests,
+    refuse_silent,
+)
 from tests.data.librimix_tree import voice, write
 
 NAMES = ("city", "rain", "train", "wind", "zoo")
@@ -76,8 +80,40 @@ def test_shares_that_cannot_be_are_refused(folder, shares):
 def test_missing_noises_are_named(tmp_path):
     with pytest.raises(AudioError, match="nowhere: no such folder, expected noises"):
         find_noises(tmp_path / "nowhere")
-    with pytest.raises(AudioError, match=f"{tmp_path}: no noise for training"):
+    with pytest.raises(
+        AudioError, match=f"{tmp_path}: no noise for train, valid, test; exp"
+    ):
         find_noises(tmp_path)
     write(tmp_path / "rain.wav", voice(1000, 1), 16000)
     with pytest.raises(AudioError, match="no such noise"):
         find_noises(tmp_path, {"test": ["snow"]})
+
+
+def test_too_few_noises_for_every_split_are_refused_unless_named(tmp_path):
+    for name in NAMES[:4]:
+        write(tmp_path / f"{name}.wav", voice(1000, 1), 16000)
+    with pytest.raises(AudioError, match=r"no noise for test; .* five files at least"):
+        find_noises(tmp_path)
+    assert find_noises(tmp_path, {"test": ["rain"]})["valid"] == []
+
+
+def test_a_noise_too_short_to_be_shared_is_named(folder):
+    write(folder / "wind.wav", np.array([0.5, 0.5]), 16000)
+    with pytest.raises(AudioError, match=r"wind\.wav: 2 samples, too short for"):
+        parts_of(folder, noise_split={"test": ["city"]})
+
+
+def test_parts_that_are_silent_are_listed(folder):
+    for name, silent in (("wind", slice(7000, None)), ("zoo", slice(0, 6500))):
+        signal = voice(10000, 1)
+        signal[silent] = 0
+        write(folder / f"{name}.wav", signal, 16000)
+    made = parts_of(folder, noise_split={"test": ["city"]})
+    with pytest.raises(AudioError) as caught:
+        refuse_silent(made)
+    first, *lines = str(caught.value).splitlines()
+    assert first == "2 parts are silent:"
+    assert lines == [
+        f"  {folder / 'zoo.wav'}: silent from 0.00 to 0.38 s, its part for train",
+        f"  {folder / 'wind.wav'}: silent from 0.50 to 0.62 s, its part for test",
+    ]

@@ -128,3 +128,41 @@ def test_another_layout_is_named(tmp_path):
     assert "expected <train|valid|test>/<noisy|clean>" in message
     write_pairs(tmp_path / "speech/test/noisy", tmp_path / "speech/test/clean", ["a"])
     assert "no pair of files for train" in refused(tmp_path / "speech", save)
+
+
+def test_files_are_matched_by_their_places(tmp_path):
+    root = tmp_path / "mine"
+    for split in COUNTS:
+        for talker in ("anna", "bert"):
+            kinds = (root / split / kind / talker for kind in ("noisy", "clean"))
+            write_pairs(*kinds, ("1",), 16000)
+    sets = load(root, tmp_path / "save", segment=None)
+    assert [sets["test"][(1, i)].id for i in range(2)] == ["anna_1", "bert_1"]
+    (root / "test" / "clean" / "bert" / "1.wav").unlink()
+    missing = root / "test" / "clean" / "bert" / "1.wav"
+    assert f"{missing}: missing" in refused(root, tmp_path / "other")
+    (root / "test" / "clean" / "bert_1.wav").touch()
+    assert "bert_1, is also" in refused(root, tmp_path / "other")
+
+
+def test_archives_beside_the_folders_do_not_matter(voicebank, tmp_path):
+    (voicebank / "noisy_trainset_28spk_wav.zip").touch()
+    assert len(load(voicebank, tmp_path / "save")["test"]) == 2
+    (voicebank / "noisy_trainset_56spk_wav").mkdir()
+    message = refused(voicebank, tmp_path / "other")
+    assert "noisy_trainset_56spk_wav" in message
+
+
+def test_training_pairs_are_turned_up_and_down_together(splits, tmp_path):
+    plain = load(splits, tmp_path / "save")
+    turned = load(splits, tmp_path / "save", gain=(-20.0, -10.0))
+    levels = set()
+    for index in range(2):
+        one, other = (sets["train"][(1, index)].signals for sets in (plain, turned))
+        factor = other["target"].norm() / one["target"].norm()
+        assert 0.1 <= factor <= 10**-0.5
+        torch.testing.assert_close(factor * one["mixture"], other["mixture"])
+        levels.add(factor.item())
+    assert len(levels) == 2
+    one, other = (sets["test"][(1, 0)].signals["mixture"] for sets in (plain, turned))
+    assert torch.equal(one, other)

@@ -162,6 +162,15 @@ def test_a_noise_shorter_than_the_speech_is_named_unless_it_may_begin_again(file
     assert len(SpeechInNoise(speech, noise, 8000, segment=1.0)) == 3
 
 
+def test_a_noise_that_is_long_enough_does_not_begin_again(files):
+    whole, looped = (
+        SpeechInNoise(*files, 8000, segment=0.5, loop=loop) for loop in (False, True)
+    )
+    for index in range(20):
+        one, other = (each[(1, index)].signals["mixture"] for each in (whole, looped))
+        assert torch.equal(one, other)
+
+
 def test_a_noise_silent_since_is_named(files, tmp_path):
     mixtures = SpeechInNoise(*files, 8000)
     for kind in ("seen", "unseen"):

@@ -1,5 +1,6 @@
 """TIMIT's published tree: who trains, validates and tests, and what cannot be used."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -88,3 +89,11 @@ def test_a_split_without_sentences_is_named(tmp_path):
     root = write_timit(tmp_path)
     with pytest.raises(AudioError, match="for valid"):
         find_timit(root, [*CORE_TEST, *OTHERS])
+
+
+def test_a_speaker_in_both_parts_is_named(tmp_path):
+    root = write_timit(tmp_path)
+    speaker = next(x for x in root.glob("TEST/*/*") if x.name == CORE_TEST[0])
+    shutil.copytree(speaker, root / "TRAIN" / speaker.parent.name / speaker.name)
+    with pytest.raises(AudioError, match=f"in TRAIN and in TEST: {CORE_TEST[0]}"):
+        find_timit(root)

@@ -11,7 +11,11 @@ import torch
 
 from speechbrain_fusion.data.audio import read
 from speechbrain_fusion.metrics import composite, llr, segmental_snr, wss
-from speechbrain_fusion.metrics.frame_measures import BANDWIDTHS, CENTRES
+from speechbrain_fusion.metrics.frame_measures import (
+    BANDWIDTHS,
+    CENTRES,
+    _spectral_weights,
+)
 
 GOLDEN = json.loads(
     (Path(__file__).parents[1] / "golden" / "composite.json").read_text()
@@ -56,7 +60,7 @@ def frames_of(signal: np.ndarray, rate: int) -> np.ndarray:
 
 
 def best(values: list[float]) -> float:
-    return float(np.mean(sorted(values)[: round(0.95 * len(values))]))
+    return float(np.mean(sorted(values)[: math.floor(0.95 * len(values) + 0.5)]))
 
 
 def llr_in_words(clean: np.ndarray, other: np.ndarray, rate: int) -> float:
@@ -65,10 +69,15 @@ def llr_in_words(clean: np.ndarray, other: np.ndarray, rate: int) -> float:
         lags = [
             np.correlate(x, x, "full")[x.size - 1 : x.size + order] for x in (one, two)
         ]
-        if lags[0][0] == 0 or lags[1][0] == 0:
+        if lags[0][0] == 0:
             values.append(0.0)
             continue
-        fits = [np.append(1, -scipy.linalg.solve_toeplitz(r[:-1], r[1:])) for r in lags]
+        fits = [
+            np.append(
+                1, -scipy.linalg.solve_toeplitz(r[:-1], r[1:]) if r[0] else 0 * r[1:]
+            )
+            for r in lags
+        ]
         matrix = scipy.linalg.toeplitz(lags[0])
         errors = [fit @ matrix @ fit for fit in fits]
         values.append(np.log(errors[1] / errors[0]))
@@ -139,6 +148,33 @@ def test_parts_are_what_words_say_of_each_frame(rate):
         segsnr_in_words(*arrays, rate)
     )
     assert wss(clean, noisy, rate).item() == pytest.approx(wss_in_words(*arrays, rate))
+
+
+def test_muting_is_no_way_to_a_better_score():
+    clean, noisy = pair(16000)
+    muted = noisy.clone()
+    muted[:, 8000:] = 0
+    arrays = clean[0].numpy(), muted[0].numpy()
+    found = llr(clean, muted, 16000).item()
+    assert found == pytest.approx(llr_in_words(*arrays, 16000))
+    assert found > llr(clean, noisy, 16000).item()
+
+
+@pytest.mark.parametrize("samples", [3570 + 120 * 3, 3600 + 120 * 10])
+def test_ninety_five_percent_are_rounded_as_in_matlab(samples):
+    clean, noisy = pair(samples)
+    arrays = clean[0].numpy(), noisy[0].numpy()
+    for part, words in ((llr, llr_in_words), (wss, wss_in_words)):
+        assert part(clean, noisy, 16000).item() == pytest.approx(words(*arrays, 16000))
+
+
+def test_a_first_call_without_gradients_forbids_none_later():
+    clean, noisy = pair(4000)
+    _spectral_weights.cache_clear()
+    with torch.inference_mode():
+        llr(clean, noisy, 16000)
+    llr(clean, noisy.requires_grad_(), 16000).backward()
+    assert noisy.grad.isfinite().all()
 
 
 @pytest.mark.parametrize("name", PARTS)

@@ -72,6 +72,26 @@ def test_silence_stays_silent(process):
     assert (process(silence, silence) == 0).all()
 
 
+@pytest.mark.parametrize("process", [iterative_wiener, spectral_subtraction])
+def test_what_is_not_finite_stops_nothing(process):
+    pytest.importorskip("pyroomacoustics")
+    mixture, target = speech_in_noise(8000)
+    pair = torch.cat([mixture, mixture])
+    pair[1, 0, 100] = torch.nan
+    estimate = process(pair, torch.cat([target, target]))
+    torch.testing.assert_close(estimate[:1], process(mixture, target))
+    assert estimate[1].isnan().any()
+
+
+@pytest.mark.parametrize(
+    "process",
+    [ideal_ratio_mask, ideal_complex_mask, iterative_wiener, spectral_subtraction],
+)
+def test_other_shapes_are_refused(process):
+    with pytest.raises(ValueError, match=r"expected \[batch, channels, time\]"):
+        process(torch.ones(2, 800), torch.ones(2, 800))
+
+
 def test_the_bound_of_the_complex_mask_decides_how_near_it_comes():
     mixture, target = speech_in_noise()
     scores = [

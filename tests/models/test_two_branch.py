@@ -7,7 +7,7 @@ import torch
 
 from speechbrain_fusion.losses import complex_loss, magnitude_loss
 from speechbrain_fusion.models.two_branch import TwoBranchEnhancer, recover
-from speechbrain_fusion.nnet import CollaborativeExpertBlock
+from speechbrain_fusion.nnet import BatchNorm, CollaborativeExpertBlock
 from speechbrain_fusion.nnet.spectral_branch import widths
 from tests.golden.loaders import load_two_branch
 
@@ -29,35 +29,6 @@ def test_golden_values():
 def test_published_parameter_count():
     model = TwoBranchEnhancer(final_norm=True)
     assert sum(p.numel() for p in model.parameters()) == 3_214_992
-
-
-@pytest.mark.parametrize("time", [1, 31, 32, 33, 1000])
-@pytest.mark.parametrize(("fft_size", "hop"), [(64, 32), (64, 16), (96, 48), (50, 25)])
-@pytest.mark.parametrize("compression", [1.0, 0.5])
-def test_analysis_and_synthesis_are_inverse(time, fft_size, hop, compression):
-    model = make(fft_size=fft_size, hop=hop, compression=compression)
-    x = torch.randn(2, time)
-    spectrum = model.stft.analyze(x)
-    assert spectrum.shape == (2, 2, model.stft.frames(time), fft_size // 2 + 1)
-    torch.testing.assert_close(
-        model.stft.synthesize(spectrum, time), x, atol=1e-5, rtol=0
-    )
-
-
-@pytest.mark.parametrize("compression", [1.0, 0.5])
-def test_spectra_are_those_of_torch_to_a_power(compression):
-    model, x = make(compression=compression), torch.randn(2, 320)
-    plain = torch.stft(
-        x,
-        64,
-        32,
-        window=torch.hann_window(64),
-        pad_mode="constant",
-        return_complex=True,
-    ).mT
-    expected = torch.polar(plain.abs() ** compression, plain.angle())
-    found = torch.view_as_complex(model.stft.analyze(x).movedim(1, -1).contiguous())
-    torch.testing.assert_close(found[:, :11], expected, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("fft_size", [46, 64, 80, 126, 320])
@@ -227,14 +198,29 @@ def test_plain_convolutions_stand_where_expert_blocks_do():
 
 @pytest.mark.parametrize("norm", ["batch", "layer"])
 def test_lengths_of_one_change_nothing(norm):
-    torch.manual_seed(0)
     one, other = make(norm=norm), make(norm=norm)
     other.load_state_dict(one.state_dict())
     x = torch.randn(2, 500)
     found, expected = one(x, torch.ones(2)), other(x)
-    torch.testing.assert_close(found.signal, expected.signal)
+    torch.testing.assert_close(found.signal, expected.signal, atol=1e-5, rtol=1e-4)
     for name, value in one.state_dict().items():
         torch.testing.assert_close(value, other.state_dict()[name], msg=name)
+
+
+def test_one_branch_may_be_plain():
+    enhanced = make(branches="magnitude", blocks="plain")(torch.randn(2, 500))
+    assert enhanced.signal.shape == (2, 500)
+
+
+def test_double_precision_has_the_gradient_of_what_it_computes():
+    model = make(norm="layer", channels=2, experts=2, units=1).double()
+    x = torch.randn(1, 70, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda y: model(y).signal, x, atol=1e-4)
+
+
+def test_the_final_norm_is_a_batch_norm_whatever_the_others_are():
+    last = make(norm="layer", final_norm=True).complex.decoders[0].blocks[0]
+    assert isinstance(last.norm, BatchNorm)
 
 
 def test_the_magnitude_is_of_one_branch_and_the_phase_of_the_other():
@@ -251,16 +237,18 @@ def test_the_magnitude_is_of_one_branch_and_the_phase_of_the_other():
     assert recover(None, spectrum, noisy) is spectrum
 
 
-def test_bf16_stays_near_single_precision_and_trains():
-    model, x = make(norm="layer"), torch.randn(2, 500)
+@pytest.mark.parametrize("norm", ["batch", "layer", "cumulative"])
+@pytest.mark.parametrize("lengths", [None, torch.tensor([1.0, 0.6])])
+def test_bf16_stays_near_single_precision_and_trains(norm, lengths):
+    model, x = make(norm=norm, channels=16, experts=8), torch.randn(2, 500)
     with torch.autocast("cpu", torch.bfloat16):
-        enhanced = model(x, clean=x)
-        loss = magnitude_loss(enhanced.clean, enhanced.magnitude)
-        loss = loss + complex_loss(enhanced.clean, enhanced.spectrum)
+        enhanced = model(x, lengths, clean=x)
+        loss = magnitude_loss(enhanced.clean, enhanced.magnitude, enhanced.lengths)
+        loss = loss + complex_loss(enhanced.clean, enhanced.spectrum, enhanced.lengths)
     loss.backward()
-    assert enhanced.signal.dtype == enhanced.clean.dtype == torch.float32
+    assert {x.dtype for x in enhanced[:4]} == {torch.float32}
     assert all(p.grad.isfinite().all() for p in model.parameters())
-    expected = model(x)
+    expected = model(x, lengths)
     for one, other in zip(enhanced[1:3], expected[1:3], strict=True):
         assert (one - other).norm() < 0.05 * other.norm()
 

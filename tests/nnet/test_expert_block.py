@@ -80,6 +80,16 @@ def test_a_transposed_block_can_be_controlled_too():
     assert where == [13]
 
 
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("axis", [0, 1, 2, 3])
+def test_a_control_of_another_size_is_refused(transposed, axis):
+    block = CollaborativeExpertBlock(3, 4, experts=5, transposed=transposed)
+    x = torch.randn(2, 3, 6, 9)
+    _, com = block(x)
+    with pytest.raises(ValueError, match=r"control: expected \(2, 5, 6, "):
+        block(x, control=com.narrow(axis, 0, 1))
+
+
 def test_gates_have_the_gradient_of_what_they_compute():
     torch.manual_seed(0)
     both, logits = torch.randn(2, 2, 1, 2, 6, 2, 3, dtype=torch.float64)

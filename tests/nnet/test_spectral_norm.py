@@ -70,6 +70,14 @@ def test_cumulative_norm_knows_what_was_heard_so_far():
         torch.testing.assert_close(y[:, :, frame], expected[:, :, frame])
 
 
+@pytest.mark.parametrize("kind", [FrameNorm, CumulativeNorm])
+def test_a_mean_far_from_zero_costs_no_precision(kind):
+    norm, x = kind(4), torch.randn(2, 4, 10, 7) + 1000
+    torch.testing.assert_close(
+        norm(x).double(), kind(4).double()(x.double()), atol=1e-3, rtol=0
+    )
+
+
 @pytest.mark.parametrize("kind", [BatchNorm, FrameNorm, CumulativeNorm])
 def test_half_precision_is_normalized_in_single(kind):
     norm, x = kind(4), (torch.randn(2, 4, 10, 7) + 20).bfloat16()
