@@ -15,6 +15,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, distributed, nn
+from torch.autograd.function import once_differentiable
 
 from speechbrain_fusion.nnet.compressed_stft import single
 
@@ -62,14 +63,12 @@ class BatchNorm(nn.Module):
         alone = valid is None and not _several() and x[:, 0].numel() > 1
         if alone or not self.training:
             return self._alone(x)
-        values, own = single(x), None
+        padding = None
         if valid is not None:
-            own = valid.view(valid.shape[0], 1, -1, *[1] * (x.dim() - 3))
-            values = values.masked_fill(~own, 0.0)
+            padding = ~valid.view(valid.shape[0], 1, -1, *[1] * (x.dim() - 3))
         with torch.autocast(x.device.type, enabled=False):
-            mean, variance, count = _moments(values, own)
-            self._follow(mean, variance, count)
-            y = (values - _like(mean, x)) * _like((variance + self.eps).rsqrt(), x)
+            y, *moments = _Standardize.apply(single(x), padding, self.eps)
+            self._follow(*moments)
             return _scale(y, self.weight, self.bias).to(x.dtype)
 
     def _alone(self, x: Tensor) -> Tensor:
@@ -177,43 +176,59 @@ def make_norm(kind: str, channels: int) -> nn.Module:
     return NORMS[kind](channels)
 
 
-class _Sum(torch.autograd.Function):
-    """Sum over all processes; its gradient is the sum of theirs."""
+class _Standardize(torch.autograd.Function):
+    """Take out mean and variance of each channel over all processes.
+
+    Padding does not count, becomes zero and has no gradient. Differentiable once.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        x = x.clone()
-        distributed.all_reduce(x)
-        return x
+    def forward(
+        ctx: Any, x: Tensor, padding: Tensor | None, eps: float
+    ) -> tuple[Tensor, ...]:
+        axes = [0, *range(2, x.dim())]
+        number = x.new_full((1,), x[:, 0].numel())
+        if padding is not None:
+            x = x.masked_fill(padding, 0.0)
+            number = (~padding).expand_as(x[:, :1]).sum(dtype=x.dtype)[None]
+        sums = _total(torch.cat([x.sum(axes), number]))
+        count = sums[-1].clamp(min=1)
+        mean = sums[:-1] / count
+        y = x - _like(mean, x)
+        if padding is not None:
+            y.masked_fill_(padding, 0.0)
+        variance = _total(torch.linalg.vector_norm(y, dim=axes).square()) / count
+        scale = (variance + eps).rsqrt()
+        y.mul_(_like(scale, x))
+        ctx.save_for_backward(y, padding, scale, count)
+        ctx.mark_non_differentiable(mean, variance, count)
+        return y, mean, variance, count
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        return _Sum.apply(grad)
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor, None, None]:
+        y, padding, scale, count = ctx.saved_tensors
+        if padding is not None:
+            grad = grad.masked_fill(padding, 0.0)
+        axes = [0, *range(2, grad.dim())]
+        sums = torch.cat([grad.sum(axes), (grad * y).sum(axes)])
+        shift, slope = (_like(x, y) for x in (_total(sums) / count).chunk(2))
+        result = torch.addcmul(grad - shift, y, slope, value=-1)
+        result.mul_(_like(scale, y))
+        if padding is not None:
+            result.masked_fill_(padding, 0.0)
+        return result, None, None
 
 
 def _several() -> bool:
     return distributed.is_available() and distributed.is_initialized()
 
 
-def _everywhere(x: Tensor) -> Tensor:
-    return _Sum.apply(x) if _several() else x
-
-
-def _moments(x: Tensor, own: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Compute each channel's mean and variance, and of how many values.
-
-    Where `own` [batch, 1, frames, ...] is false `x` is zero and does not count.
-    """
-    axes = [0, *range(2, x.dim())]
-    number = x.new_full((1,), x[:, 0].numel())
-    if own is not None:
-        number = own.expand_as(x[:, :1]).sum(dtype=x.dtype)[None]
-    *total, count = _everywhere(torch.cat([x.sum(axes), number]))
-    mean, count = torch.stack(total) / count.clamp(min=1), count.clamp(min=1)
-    centred = x - _like(mean, x)
-    if own is not None:
-        centred = centred.masked_fill(~own, 0.0)
-    return mean, _everywhere(centred.square().sum(axes)) / count, count
+def _total(x: Tensor) -> Tensor:
+    """Sum over all processes, in place."""
+    if _several():
+        distributed.all_reduce(x)
+    return x
 
 
 def _like(values: Tensor, x: Tensor, axis: int = 1) -> Tensor:

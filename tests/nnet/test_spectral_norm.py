@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from speechbrain_fusion.nnet import BatchNorm, CumulativeNorm, FrameNorm
+from speechbrain_fusion.nnet.spectral_norm import _Standardize
 from tests.ranks import run_ranks
 
 
@@ -85,6 +86,14 @@ def test_half_precision_is_normalized_in_single(kind):
         y = norm(x)
     assert y.dtype == torch.bfloat16
     assert (y.float() - kind(4)(x.float())).abs().max() < 0.02
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_batch_norm_has_the_gradient_of_what_it_computes(padded):
+    x = torch.randn(2, 3, 4, 2, dtype=torch.float64, requires_grad=True)
+    padding = torch.arange(4) >= torch.tensor([4, 2])[:, None]
+    mask = padding[:, None, :, None] if padded else None
+    assert torch.autograd.gradcheck(lambda z: _Standardize.apply(z, mask, 0.1)[0], x)
 
 
 RANKS = """
