@@ -1,9 +1,13 @@
 import csv
 import json
+import shlex
 
 import pytest
 import soundfile
+from speechbrain.utils.run_opts import RunOptions
 
+from speechbrain_fusion.brains import TwoBranchBrain, start_run
+from speechbrain_fusion.brains.compare import read_variants
 from tests.data.librimix_tree import voice, write
 from tests.data.test_paired import write_pairs
 from tests.data.test_timit import write_timit
@@ -217,3 +221,18 @@ def test_an_error_ends_the_process_with_one_line_that_names_it(corpus, tmp_path)
     done = run_script(TRAIN, make_arguments("small", corpus), tmp_path)
     assert done.returncode != 0
     assert f"{silent}: " in last_line(done.stdout)
+
+
+@pytest.mark.parametrize("file", ["compare", "compare_compact"])
+def test_compared_networks_are_what_their_names_say(file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sizes = {}
+    for name, words in read_variants(RECIPE / f"{file}.yaml").items():
+        arguments = [*shlex.split(words), f"--output_folder={name}"]
+        hparams, _ = start_run(arguments, TRAIN)
+        brain = TwoBranchBrain.from_yaml({**hparams, "references": None}, RunOptions())
+        assert brain.hparams.epoch_counter.limit_to_stop > hparams["number_of_epochs"]
+        sizes[name] = sum(p.numel() for p in brain.modules.parameters())
+    assert sizes["full"] == sizes["no_exchange"] == sizes["detached"]
+    assert sizes["magnitude"] + sizes["complex"] == sizes["full"]
+    assert sizes["plain_complex"] == pytest.approx(sizes["full"], rel=0.01)
