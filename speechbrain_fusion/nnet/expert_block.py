@@ -27,7 +27,20 @@ from speechbrain_fusion.nnet.spectral_norm import make_norm
 from speechbrain_fusion.nnet.tcn import SharedPReLU
 
 
-class CollaborativeExpertBlock(nn.Module):
+class NormedBlock(nn.Module):
+    """What blocks of spectral features end in: a norm and a PReLU, or neither."""
+
+    def add_norm(self, norm: str | None, channels: int) -> None:
+        """Make them by the norm's name; call it last in a block's constructor."""
+        self.norm = None if norm is None else make_norm(norm, channels)
+        self.activation = nn.Identity() if norm is None else SharedPReLU()
+
+    def finish(self, y: Tensor, valid: Tensor | None) -> Tensor:
+        """Pass the result [batch, channels, frames, bins] through them."""
+        return y if self.norm is None else self.activation(self.norm(y, valid))
+
+
+class CollaborativeExpertBlock(NormedBlock):
     """Two experts for spectral features, each gated by the other.
 
     Both experts are one convolution side by side, and so are their gates.
@@ -86,8 +99,7 @@ class CollaborativeExpertBlock(nn.Module):
         self.experts = BinConv(*sizes, transposed, pad=pad and transposed)
         self.gates = PointwiseConv(experts, experts, ears=2)
         self.output = PointwiseConv(experts, out_channels)
-        self.norm = None if norm is None else make_norm(norm, out_channels)
-        self.activation = nn.Identity() if norm is None else SharedPReLU()
+        self.add_norm(norm, out_channels)
 
     def forward(
         self,
@@ -132,9 +144,7 @@ class CollaborativeExpertBlock(nn.Module):
             heard = (both + torch.cat([apart, apart], 2)) / 2
         com = gate_crosswise(both, mix(heard, self.gates))
         y = self.experts.join(mix(com, self.output), x.shape[-1], bins)
-        if self.norm is not None:
-            y = self.activation(self.norm(y, valid))
-        return y, self.experts.join(com, x.shape[-1], bins)
+        return self.finish(y, valid), self.experts.join(com, x.shape[-1], bins)
 
     def _check_control(
         self, control: Tensor, both: Tensor, bins: int, wanted: int | None
@@ -146,7 +156,7 @@ class CollaborativeExpertBlock(nn.Module):
             raise ValueError(f"control: expected {shape}, got {tuple(control.shape)}")
 
 
-class ConvBlock(nn.Module):
+class ConvBlock(NormedBlock):
     """One convolution where a `CollaborativeExpertBlock` has its experts and gates.
 
     Takes the arguments of that, of which `experts` changes nothing. There is nothing to
@@ -174,8 +184,7 @@ class ConvBlock(nn.Module):
         super().__init__()
         sizes = in_channels, out_channels, kernel_size, stride
         self.convolution = BinConv(*sizes, transposed=transposed, pad=pad)
-        self.norm = None if norm is None else make_norm(norm, out_channels)
-        self.activation = nn.Identity() if norm is None else SharedPReLU()
+        self.add_norm(norm, out_channels)
 
     def forward(
         self,
@@ -194,8 +203,7 @@ class ConvBlock(nn.Module):
         if control is not None:
             raise ValueError("control: expected None for a block without gates")
         y = self.convolution.join(self.convolution(x), x.shape[-1], bins)
-        if self.norm is not None:
-            y = self.activation(self.norm(y, valid))
+        y = self.finish(y, valid)
         return y, y
 
 

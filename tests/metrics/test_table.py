@@ -1,4 +1,5 @@
 import csv
+import functools
 import json
 import math
 import pickle
@@ -8,6 +9,7 @@ import torch
 
 from speechbrain_fusion.metrics import (
     MetricTable,
+    composite,
     condition_text,
     evaluate,
     si_sdr,
@@ -216,3 +218,20 @@ def test_evaluate_hands_lengths_to_every_metric():
     torch.testing.assert_close(
         scores["snr"], torch.full((2, 2), 20.0).double(), atol=1e-4, rtol=0
     )
+
+
+def test_a_metric_of_several_names_has_a_row_for_each_in_two_ears_too():
+    clean = torch.randn(2, 2, 8000)
+    noisy = clean + torch.randn(2, 2, 8000)
+    metrics = {"composite": functools.partial(composite, rate=8000, jobs=1)}
+    scores = evaluate(metrics, clean, noisy, torch.tensor([1.0, 0.7]))
+    assert {"csig", "cbak", "covl", "llr", "wss", "segsnr", "pesq"} == {*scores}
+    table = MetricTable()
+    table.add("enhanced", ["a", "b"], [{}, {}], scores)
+    left, right = (
+        composite(clean[1:, ear, :5600], noisy[1:, ear, :5600], 8000, jobs=1)["wss"]
+        for ear in (0, 1)
+    )
+    row = table.to_rows()[1]
+    assert row["wss_enhanced_left"] == pytest.approx(left.item())
+    assert row["wss_enhanced_right"] == pytest.approx(right.item())

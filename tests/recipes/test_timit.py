@@ -100,6 +100,7 @@ def test_a_run_leaves_tables_figures_and_files(corpus, run_here, tmp_path, name,
         },
         {"branches": "complex", "loss_weights": "{magnitude: 0.0}"},
         {"modulation": "tensor"},
+        {"precision": "bf16"},
         {"fft_size": 256, "hop": 128},
     ],
 )
