@@ -9,6 +9,8 @@ from speechbrain_fusion.brains.modulated import ModulatedEnhancementBrain
 from speechbrain_fusion.brains.modulation import modulate_gradients
 from speechbrain_fusion.brains.modulation_settings import Modulation
 from speechbrain_fusion.brains.separation import SeparationBrain
+from speechbrain_fusion.brains.shared_latent import SharedLatentBrain
+from speechbrain_fusion.brains.speech_stage import SpeechStage
 from speechbrain_fusion.brains.train_log import TrainLog
 from speechbrain_fusion.brains.trials import run_trials
 from speechbrain_fusion.brains.two_branch import TwoBranchBrain
@@ -20,6 +22,8 @@ __all__ = [
     "ModulatedEnhancementBrain",
     "Modulation",
     "SeparationBrain",
+    "SharedLatentBrain",
+    "SpeechStage",
     "TrainLog",
     "TwoBranchBrain",
     "compare_variants",

@@ -24,6 +24,7 @@ from speechbrain_fusion.data.batching import DynamicBatches
 from speechbrain_fusion.data.sampler import EpochSampler
 from speechbrain_fusion.metrics.info import metric_info
 from speechbrain_fusion.metrics.table import MetricTable, evaluate
+from speechbrain_fusion.metrics.text import published_text
 from speechbrain_fusion.report.run import write_report
 
 logger = get_logger(__name__)
@@ -31,6 +32,7 @@ logger = get_logger(__name__)
 Brain = TypeVar("Brain", bound="EnhancementBrain")
 
 LIMITS = ("max_batch_seconds", "max_batch_size")
+LOSS = "loss"
 
 
 class EnhancementBrain(sb.Brain):
@@ -48,13 +50,20 @@ class EnhancementBrain(sb.Brain):
     - valid_metrics, metrics: dict of name to function (reference, estimate, lengths)
       -> [batch] or [batch, channels], computed in validation and in test.
     - select: name of the validation metric (higher is better) that decides on the
-      best checkpoint, the rate and the end.
+      best checkpoint, the rate and the end; or "loss", the validation's (lower is
+      better), which needs no target.
     - epoch_counter, lr_annealing, train_logger: upstream's.
     - train_loader, eval_loader: dicts of what `make_dataloader` takes, for `run`.
     - channels: names of the channels for the tables, e.g. [left, right].
     - table_by: name of a condition of the items ("noise") by which the first metric is
       listed too, or None.
     - examples: number of test items whose audio is kept.
+
+    and may have
+
+    - table_metrics: names of the metrics that are listed by `table_by`.
+    - published: what others have measured on other test sets, printed for orientation:
+      dict of system to metric to values; and published_for, what the values are for.
 
     Source of the data-parallel order: see `EpochSampler`.
     """
@@ -87,11 +96,14 @@ class EnhancementBrain(sb.Brain):
     def _check_names(self) -> None:
         """Refuse a criterion or weights that nothing of the YAML belongs to."""
         known, chosen = list(self.hparams.valid_metrics), self.hparams.select
-        if chosen not in known:
+        if chosen not in [*known, LOSS]:
             raise ValueError(
-                f"select: expected one of valid_metrics, {known}, got {chosen!r}"
+                f"select: expected one of valid_metrics, {known}, or {LOSS}, got "
+                f"{chosen!r}"
             )
-        if metric_info(chosen).better == "lower":
+        if LOSS in known:
+            raise ValueError(f"valid_metrics: expected no metric named {LOSS}")
+        if chosen != LOSS and metric_info(chosen).better == "lower":
             raise ValueError(
                 f"select: expected a metric of which more is better, got {chosen!r}"
             )
@@ -128,9 +140,14 @@ class EnhancementBrain(sb.Brain):
         )
         return self.evaluate(
             datasets["test"],
-            max_key=self.hparams.select,
+            **self.best_checkpoint(),
             test_loader_kwargs=dict(to_evaluate),
         )
+
+    def best_checkpoint(self) -> dict[str, str]:
+        """Return the arguments by which upstream finds the best checkpoint."""
+        chosen = self.hparams.select
+        return {"min_key" if chosen == LOSS else "max_key": chosen}
 
     # -- data ------------------------------------------------------------------
 
@@ -288,7 +305,14 @@ class EnhancementBrain(sb.Brain):
                 by=self.hparams.table_by,
                 listed=self.listed_metrics(),
             )
-            print("\n".join(lines))
+            print("\n".join([*lines, *self.closing_lines()]))
+
+    def closing_lines(self) -> list[str]:
+        """Return what else is printed after a test."""
+        published = getattr(self.hparams, "published", None)
+        if not published:
+            return []
+        return ["", published_text(published, self.hparams.published_for)]
 
     def _record_training(self, epoch: int, loss: float) -> None:
         """Average the loss and its terms over the processes."""
@@ -300,10 +324,14 @@ class EnhancementBrain(sb.Brain):
 
     def listed_metrics(self) -> list[str] | None:
         """Name the metrics that are also listed by condition, by default the first."""
-        return None
+        return getattr(self.hparams, "table_metrics", None)
 
     def training_figures(self) -> dict[str, float]:
         """Return what else an epoch of training is to be remembered by."""
+        return {}
+
+    def validation_figures(self) -> dict[str, float]:
+        """Return what else a validation is to be remembered by."""
         return {}
 
     def _merge_tables(self) -> None:
@@ -318,20 +346,21 @@ class EnhancementBrain(sb.Brain):
             name: entry["mean"]["enhanced"]
             for name, entry in self.table.summary().items()
         }
-        chosen = float(scores[self.hparams.select])
+        loss, select = sum(losses) / len(losses), self.hparams.select
+        chosen = loss if select == LOSS else float(scores[select])
         if math.isnan(chosen):
-            raise ValueError(
-                f"select: {self.hparams.select} scored no item of the validation set"
-            )
-        rate, next_rate = self.hparams.lr_annealing([self.optimizer], epoch, -chosen)
+            raise ValueError(f"select: {select} scored no item of the validation set")
+        worse = chosen if select == LOSS else -chosen
+        rate, next_rate = self.hparams.lr_annealing([self.optimizer], epoch, worse)
         update_learning_rate(self.optimizer, next_rate)
         if hasattr(self.hparams.epoch_counter, "update_metric"):
-            self.hparams.epoch_counter.update_metric(chosen)
-        self._log(epoch, rate, {"loss": sum(losses) / len(losses), **scores})
+            self.hparams.epoch_counter.update_metric(-worse)
+        figures = {LOSS: loss, **self.validation_figures(), **scores}
+        self._log(epoch, rate, figures)
         if self.checkpointer is not None:
+            best = {f"{k}s": [name] for k, name in self.best_checkpoint().items()}
             self.checkpointer.save_and_keep_only(
-                meta={self.hparams.select: chosen, "epoch": epoch},
-                max_keys=[self.hparams.select],
+                meta={select: chosen, "epoch": epoch}, **best
             )
 
     def _log(self, epoch: int, rate: float, valid: dict[str, float]) -> None:

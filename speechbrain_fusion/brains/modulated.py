@@ -1,11 +1,11 @@
 """Enhancement whose auxiliary losses do not work against the main one."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import speechbrain as sb
-from speechbrain.utils.distributed import if_main_process
 from torch import Tensor
 
 from speechbrain_fusion.brains.enhancement import EnhancementBrain
@@ -31,7 +31,7 @@ class ModulatedEnhancementBrain(EnhancementBrain, GradientModulationBrain):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        losses, weights = list(self.hparams.losses), self.hparams.loss_weights
+        losses, weights = self.modulated_losses()
         if self.modulation.weights:
             raise ValueError(
                 "gradient_modulation.weights: expected none, loss_weights has them"
@@ -43,22 +43,22 @@ class ModulatedEnhancementBrain(EnhancementBrain, GradientModulationBrain):
             )
         self.modulation = dataclasses.replace(self.modulation, weights=weights)
 
+    def modulated_losses(self) -> tuple[list[str], Mapping[str, float]]:
+        """Name the losses whose gradients are told apart, and their weights."""
+        return list(self.hparams.losses), self.hparams.loss_weights
+
     def combine(self, terms: dict[str, Tensor], stage: sb.Stage) -> Any:
         """Keep the losses apart in training."""
         return terms if stage == sb.Stage.TRAIN else super().combine(terms, stage)
 
-    def on_stage_end(
-        self, stage: sb.Stage, stage_loss: float, epoch: int | None = None
-    ) -> None:
+    def closing_lines(self) -> list[str]:
         """Say after the test, too, how often gradients were in conflict."""
-        super().on_stage_end(stage, stage_loss, epoch)
-        if stage == sb.Stage.TEST and if_main_process():
-            print("\n".join(self._gradient_lines()))
+        return [*super().closing_lines(), *self._gradient_lines()]
 
     def _gradient_lines(self) -> list[str]:
         """Lay out the last epoch's conflicts, and where the figure is."""
         lines, last = [], (self.history.epochs or [{}])[-1]
-        for name in self.hparams.losses:
+        for name in self.modulated_losses()[0]:
             if f"train_conflict_{name}" in last:
                 rate, cosine = (
                     last[f"train_{kind}_{name}"] for kind in ("conflict", "cosine")

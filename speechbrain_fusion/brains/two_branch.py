@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from speechbrain_fusion.brains.modulated import ModulatedEnhancementBrain
+from speechbrain_fusion.brains.rehearsal import rehearse, white_noise
 from speechbrain_fusion.data.batch import Batch
 from speechbrain_fusion.metrics.table import MetricTable, evaluate
 from speechbrain_fusion.models.two_branch import Enhanced
@@ -31,7 +32,6 @@ class TwoBranchBrain(ModulatedEnhancementBrain):
       "complex" with the complex branch's; every other loss the signals.
     - references: dict of name to function (mixture, target, lengths) -> estimate, all
       [batch, 1, time]: what the test scores beside the network; None for nothing.
-    - table_metrics: names of the metrics that are listed by `table_by`.
 
     There is no key `channels`.
 
@@ -56,14 +56,10 @@ class TwoBranchBrain(ModulatedEnhancementBrain):
 
     def _rehearse(self) -> None:
         """Score a second of noise as the test will, before anything is trained."""
-        generator = torch.Generator().manual_seed(0)
-        shape = 2, 1, 1, self.hparams.sample_rate
-        noise = torch.randn(shape, generator=generator)
+        rehearse(self.hparams)
+        noise = white_noise(self.hparams.sample_rate)
         for process in self._references().values():
             process(noise.sum(0), noise[0], torch.ones(1))
-        known = [*evaluate(self.hparams.metrics, noise[0], noise.sum(0), torch.ones(1))]
-        if unknown := sorted(set(self.hparams.table_metrics) - set(known)):
-            raise ValueError(f"table_metrics: expected some of {known}, got {unknown}")
 
     def _references(self) -> dict[str, Callable[..., Tensor]]:
         given = self.hparams.references or {}
@@ -100,10 +96,6 @@ class TwoBranchBrain(ModulatedEnhancementBrain):
         """Return the mixtures and the estimates, [batch, 1, time]."""
         enhanced = predictions.signal.unsqueeze(1).to(batch["target"].dtype)
         return {"unprocessed": batch["mixture"], "enhanced": enhanced}
-
-    def listed_metrics(self) -> list[str]:
-        """Name the metrics that are also listed by condition."""
-        return [*self.hparams.table_metrics]
 
     def score(self, batch: Batch, predictions: Enhanced, stage: sb.Stage) -> None:
         """Add a batch's metrics to the table, in the test those of references too."""

@@ -3,8 +3,13 @@
 from speechbrain_fusion.data.audio import AudioError
 from speechbrain_fusion.data.batch import Batch, Example
 from speechbrain_fusion.data.clarity import clarity_scenes
+from speechbrain_fusion.data.clean_speech import CleanSpeech
 from speechbrain_fusion.data.corpus import recorded_scenes
+from speechbrain_fusion.data.daps import find_daps
+from speechbrain_fusion.data.daps_noisex import unpaired_speech
 from speechbrain_fusion.data.demo import write_demo_corpus
+from speechbrain_fusion.data.demo_daps import write_demo_daps
+from speechbrain_fusion.data.disjoint import prove_disjoint
 from speechbrain_fusion.data.dynamic_mixing import DynamicMixtures
 from speechbrain_fusion.data.head import HeadResponses
 from speechbrain_fusion.data.hrir import load_responses
@@ -16,32 +21,43 @@ from speechbrain_fusion.data.librispeech import dynamic_librispeech, dynamic_rec
 from speechbrain_fusion.data.noisy_speech import noisy_speech
 from speechbrain_fusion.data.paired import paired_speech
 from speechbrain_fusion.data.recordings import prepare_recordings
+from speechbrain_fusion.data.rooms import demo_rooms, reverberate, simulate_rooms
 from speechbrain_fusion.data.sampler import EpochSampler
 from speechbrain_fusion.data.scenes import BinauralScenes
 from speechbrain_fusion.data.speech_in_noise import SpeechInNoise
 from speechbrain_fusion.data.sphere import rigid_sphere
+from speechbrain_fusion.data.unpaired import NoisySpeech
 
 __all__ = [
     "AudioError",
     "Batch",
     "BinauralScenes",
+    "CleanSpeech",
     "DynamicMixtures",
     "EpochSampler",
     "Example",
     "HeadResponses",
+    "NoisySpeech",
     "SpeechInNoise",
     "clarity_scenes",
+    "demo_rooms",
     "dynamic_librispeech",
     "dynamic_recordings",
+    "find_daps",
     "librimix_mixtures",
     "load_responses",
     "noisy_mixtures",
     "noisy_speech",
     "paired_speech",
     "prepare_recordings",
+    "prove_disjoint",
     "recorded_scenes",
     "rendered_librimix",
+    "reverberate",
     "rigid_sphere",
+    "simulate_rooms",
+    "unpaired_speech",
     "write_demo_corpus",
+    "write_demo_daps",
     "write_librimix",
 ]

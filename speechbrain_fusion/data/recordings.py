@@ -168,6 +168,26 @@ def split_noise(folder: Path, noise_split: NoiseSplit | None = None) -> Files:
             "valid": paths[3::5],
             "test": paths[4::5],
         }
+    return split_by_name(paths, noise_split, folder)
+
+
+def split_by_name(
+    paths: Sequence[Path], noise_split: NoiseSplit, folder: Path
+) -> Files:
+    """Assign noises to splits by the names of those that validate and test.
+
+    Raises
+    ------
+    AudioError
+        If a noise that `noise_split` names does not exist or is in two splits.
+
+    Example
+    -------
+    >>> noises = [Path("a.wav"), Path("b.wav")]
+    >>> split = split_by_name(noises, {"test": ["b"]}, Path("."))
+    >>> [path.name for path in split["train"]]
+    ['a.wav']
+    """
     _check_noise_split(noise_split, {path.stem for path in paths}, folder)
     named = {stem: split for split, stems in noise_split.items() for stem in stems}
     return {

@@ -16,12 +16,17 @@ from torch.utils.data import Dataset
 
 from speechbrain_fusion.data.audio import AudioError, read, resample
 from speechbrain_fusion.data.batch import Example
+from speechbrain_fusion.data.clips import (
+    PEAK,
+    at_snr,
+    check_snr,
+    read_noise,
+    refuse_short_noises,
+    samples_at,
+)
 from speechbrain_fusion.data.listed import in_turn
 from speechbrain_fusion.data.manifest import Entry, read_manifest
-from speechbrain_fusion.data.noise_parts import SEEN
-from speechbrain_fusion.data.source import PAUSE, TRIES, Source, read_stretch
-
-PEAK = 0.99
+from speechbrain_fusion.data.source import PAUSE, TRIES
 
 
 def check_gain(gain: Sequence[float]) -> None:
@@ -119,8 +124,7 @@ class SpeechInNoise(Dataset):
     ) -> None:
         if segment is not None and not segment * rate >= 1:
             raise ValueError(f"segment: expected a sample at least, got {segment} s")
-        if not snr or not all(math.isfinite(value) for value in snr):
-            raise ValueError(f"snr: expected finite numbers in dB, got {snr}")
+        check_snr(snr)
         check_gain(gain)
         self.speech = list(read_manifest(speech).values())
         self.kinds: dict[str, list[Entry]] = {}
@@ -141,18 +145,7 @@ class SpeechInNoise(Dataset):
         """Name the noises that are shorter than what they are mixed with."""
         longest = max(entry["seconds"] for entry in self.speech)
         needed = longest if self.segment is None else min(longest, self.segment)
-        short = [
-            f"{entry['file']}: {entry['seconds']} s"
-            + (" in its part" if entry.get("kind") == SEEN else "")
-            for entry in self.noises
-            if entry["seconds"] < needed
-        ]
-        if short:
-            raise AudioError(
-                f"{Path(manifest).stem}: {len(short)} noises are shorter than the "
-                f"longest speech, {needed} s (loop, loop_noise in a YAML, begins them "
-                "again):\n  " + "\n  ".join(short)
-            )
+        refuse_short_noises(self.noises, needed, Path(manifest).stem)
 
     def __len__(self) -> int:
         return self.size
@@ -235,21 +228,15 @@ class SpeechInNoise(Dataset):
             If a recording has become silent, shorter or unreadable, naming it.
         """
         target = self._speak(plan.speech, plan.place)
-        seconds = plan.noise["samples"] / plan.noise["rate"]
-        spare = seconds - target.size / self.rate
-        loop = self.loop and spare < 0
-        start = plan.noise_place * (seconds if loop else max(0.0, spare))
-        source = Source(plan.noise, start, azimuth=0.0)
-        noise = read_stretch(source, target.size, self.rate, loop=loop)
-        ratio = np.square(target).sum() / np.square(noise).sum()
-        noise = noise * np.float32(math.sqrt(ratio / 10 ** (plan.snr / 10)))
+        places = plan.noise_place, target.size, self.rate
+        noise = at_snr(read_noise(plan.noise, *places, self.loop), target, plan.snr)
         gain = 10 ** (plan.gain / 20)
         gain = min(gain, PEAK / np.abs(target + noise).max())
         return np.float32(gain) * (target + noise), np.float32(gain) * target
 
     def _samples(self, entry: Entry) -> int:
         """Count the samples of an utterance's mixture."""
-        whole = math.ceil(entry["samples"] * self.rate / entry["rate"])
+        whole = samples_at(entry, self.rate)
         return (
             whole
             if self.segment is None

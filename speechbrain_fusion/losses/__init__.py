@@ -9,19 +9,39 @@ from speechbrain_fusion.losses.pit import (
     pit_si_sdr_loss,
     reorder,
 )
+from speechbrain_fusion.losses.shared_latent import (
+    anchor_loss,
+    complex_cycle_loss,
+    cycle_loss,
+    latent_match_loss,
+    latent_prior_loss,
+    mixture_loss,
+    multi_resolution_loss,
+    phase_loss,
+    pure_noise_loss,
+)
 from speechbrain_fusion.losses.signal import si_sdr_loss, snr_loss
 from speechbrain_fusion.losses.spectral import complex_loss, magnitude_loss
 
 __all__ = [
     "MBSTOILoss",
+    "anchor_loss",
     "best_permutation",
+    "complex_cycle_loss",
     "complex_loss",
+    "cycle_loss",
     "ild_loss",
     "ipd_loss",
     "latent_loss",
+    "latent_match_loss",
+    "latent_prior_loss",
     "magnitude_loss",
+    "mixture_loss",
+    "multi_resolution_loss",
     "pairwise_si_sdr_loss",
+    "phase_loss",
     "pit_si_sdr_loss",
+    "pure_noise_loss",
     "reorder",
     "si_sdr_loss",
     "snr_loss",

@@ -57,7 +57,7 @@ def magnitude_loss(
     """
     with torch.autocast(reference.device.type, enabled=False):
         target, other = (
-            _compressed(_magnitude(_own(x, lengths)), compression)
+            _compressed(_magnitude(own_frames(x, lengths)), compression)
             for x in (reference, estimate)
         )
         return _distance(target, other, lengths, reduction)
@@ -97,7 +97,7 @@ def complex_loss(
     """
     with torch.autocast(reference.device.type, enabled=False):
         target, other = (
-            compress(_spectrum(_own(x, lengths)), compression)
+            compress(_spectrum(own_frames(x, lengths)), compression)
             for x in (reference, estimate)
         )
         return _distance(target, other, lengths, reduction)
@@ -109,7 +109,7 @@ def _distance(
     if reduction not in REDUCTIONS:
         raise ValueError(f"reduction must be one of {REDUCTIONS}, got {reduction!r}")
     check_pair(reference, estimate, lengths)
-    distance = _own(estimate - reference, lengths)
+    distance = own_frames(estimate - reference, lengths)
     total = distance.square().flatten(1).sum(-1)
     frames = reference.shape[-2]
     own = frames if lengths is None else valid_samples(reference.mT, lengths)
@@ -118,7 +118,7 @@ def _distance(
     return values.mean() if reduction == "mean" else values
 
 
-def _own(x: Tensor, lengths: Tensor | None) -> Tensor:
+def own_frames(x: Tensor, lengths: Tensor | None) -> Tensor:
     """Blank the padding, also before any power is taken of it."""
     if lengths is None:
         return x

@@ -1,7 +1,7 @@
 """The table of a run as plain text."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from speechbrain_fusion.metrics.info import metric_info
 from speechbrain_fusion.metrics.table import MEAN, SYSTEMS, Figures, MetricTable
@@ -73,6 +73,48 @@ def condition_text(table: MetricTable, condition: str, metrics: Sequence[str]) -
         what = f"{metric} in {unit}" if unit else metric
         blocks.append("\n".join([f"{what} by {condition}", *_aligned(rows, left=1)]))
     return "\n\n".join(blocks)
+
+
+def published_text(
+    published: Mapping[str, Mapping[str, Sequence[float]]], values: Sequence[str]
+) -> str:
+    """Lay out what others have measured, marked as not comparable.
+
+    Arguments
+    ---------
+    published : mapping of str to mapping
+        Of each system the values of each metric.
+    values : sequence of str
+        What each value is for, e.g. SNRs.
+
+    Returns
+    -------
+    str
+        A row per system and metric.
+
+    Raises
+    ------
+    ValueError
+        If a metric has another number of values.
+
+    Example
+    -------
+    >>> print(published_text({"SSE": {"pesq": [1.32, 1.33]}}, ["-5 dB", "0 dB"]))
+    published, for orientation: measured by others on ANOTHER test set
+    system  metric  -5 dB   0 dB
+    SSE       pesq  1.320  1.330
+    """
+    rows: list[Row] = [("system", "metric", *values)]
+    for system, metrics in published.items():
+        for metric, figures in metrics.items():
+            if len(figures) != len(values):
+                raise ValueError(
+                    f"published: expected {len(values)} values of {system}'s {metric}, "
+                    f"got {len(figures)}"
+                )
+            rows.append((system, metric, *map(_number, figures)))
+    title = "published, for orientation: measured by others on ANOTHER test set"
+    return "\n".join([title, *_aligned(rows, left=1)])
 
 
 def _header(table: MetricTable) -> Row:

@@ -86,13 +86,9 @@ class CompressedSTFT(nn.Module):
             Real and imaginary part, float32 or float64, [batch, 2, frames, bins].
         """
         own = signal if count is None else blank(signal, count)
-        time, side = signal.shape[-1], self.fft_size // 2
-        missing = (self.frames(time) - 1) * self.hop - time
+        frames = self.frames(signal.shape[-1])
         with torch.autocast(signal.device.type, enabled=False):
-            padded = F.pad(single(own), (side, missing + side))
-            window = self.window.to(padded)
-            frames = padded.unfold(-1, self.fft_size, self.hop) * window
-            spectrum = torch.view_as_real(torch.fft.rfft(frames)).movedim(-1, 1)
+            spectrum = centred_spectrum(own, self.window, self.hop, frames)
             return compress(spectrum, self.compression)
 
     def synthesize(
@@ -116,7 +112,7 @@ class CompressedSTFT(nn.Module):
         """
         with torch.autocast(spectrum.device.type, enabled=False):
             wide = compress(single(spectrum), 1 / self.compression)
-            bins = torch.view_as_complex(wide.movedim(1, -1).contiguous())
+            bins = torch.complex(wide[:, 0], wide[:, 1])
             frames = torch.fft.irfft(bins, self.fft_size).mT
             window = self.window.to(frames)[:, None]
             signal = overlap_add(frames * window, self.hop)
@@ -124,6 +120,37 @@ class CompressedSTFT(nn.Module):
         side = self.fft_size // 2
         signal = (signal / weight.clamp(min=FLOOR))[:, side : side + time]
         return signal if count is None else blank(signal, count)
+
+
+def centred_spectrum(signal: Tensor, window: Tensor, hop: int, frames: int) -> Tensor:
+    """Compute spectra of windows centred on multiples of the hop, silence around.
+
+    Arguments
+    ---------
+    signal : torch.Tensor
+        Shape [batch, time].
+    window : torch.Tensor
+        An even number of samples.
+    hop : int
+        Samples between centres.
+    frames : int
+        How many.
+
+    Returns
+    -------
+    torch.Tensor
+        Real and imaginary part, [batch, 2, frames, bins].
+
+    Example
+    -------
+    >>> centred_spectrum(torch.randn(3, 8000), torch.hann_window(320), 160, 50).shape
+    torch.Size([3, 2, 50, 161])
+    """
+    size, side = window.shape[0], window.shape[0] // 2
+    behind = (frames - 1) * hop + size - side - signal.shape[-1]
+    padded = F.pad(single(signal), (side, behind))
+    pieces = padded.unfold(-1, size, hop) * window.to(padded)
+    return torch.view_as_real(torch.fft.rfft(pieces)).movedim(-1, 1)
 
 
 def modulus(spectrum: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import pytest
 
 from speechbrain_fusion.data.scenes import BinauralScenes
 from tests.conftest import write_noise, write_voice
+from tests.data.daps_tree import SCRIPTS, write_daps, write_noises
 from tests.data.scenery import HEAD, Make, manifest
 
 
@@ -44,3 +45,15 @@ def save(tmp_path: Path) -> Path:
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     return tmp_path / "data"
+
+
+@pytest.fixture
+def daps(tmp_path: Path) -> Path:
+    """DAPS's tree with 8 speakers, 2 scripts and 4 versions."""
+    return write_daps(tmp_path / "daps", scripts=SCRIPTS[:2])
+
+
+@pytest.fixture
+def noises(tmp_path: Path) -> Path:
+    """Five noises at 19.98 kHz, one of them a ``.mat``."""
+    return write_noises(tmp_path / "noise")

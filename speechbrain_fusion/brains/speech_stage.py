@@ -1,0 +1,183 @@
+"""Stage one of a shared latent space: a speech autoencoder on clean speech.
+
+Source: see `speechbrain_fusion.models.shared_latent`.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import speechbrain as sb
+from speechbrain.utils.distributed import if_main_process
+from speechbrain.utils.logger import get_logger
+from torch import Tensor
+
+from speechbrain_fusion.brains.checkpointer import Checkpointer
+from speechbrain_fusion.brains.enhancement import LOSS, EnhancementBrain
+from speechbrain_fusion.brains.state import mean
+from speechbrain_fusion.data.batch import Batch
+from speechbrain_fusion.data.files import written_whole
+from speechbrain_fusion.models.speech_autoencoder import Rebuilt, SpeechAutoencoder
+
+logger = get_logger(__name__)
+
+PREFIX = "speech_"
+OWN = (
+    *("losses", "loss_weights", "opt_class", "epoch_counter", "lr_annealing"),
+    *("train_logger", "checkpointer"),
+)
+TERMS = ("amplitude", "phase", "prior", "complex_cycle", "multi_resolution")
+
+
+class ValidatedTerms(EnhancementBrain):
+    """An `EnhancementBrain` that also remembers the losses of each validation."""
+
+    def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
+        """Begin the sums of a validation anew."""
+        super().on_stage_start(stage, epoch)
+        if stage != sb.Stage.TRAIN:
+            self.validated: dict[str, float] = {}
+            self.batches = 0
+
+    def compute_objectives(
+        self, predictions: Any, batch: Batch, stage: sb.Stage
+    ) -> Any:
+        """Return what training descends on."""
+        if stage != sb.Stage.VALID:
+            return super().compute_objectives(predictions, batch, stage)
+        terms = self.compute_terms(predictions, batch)
+        self.batches += 1
+        for name, term in terms.items():
+            self.validated[name] = self.validated.get(name, 0.0) + float(term.detach())
+        return self.combine(terms, stage)
+
+    def validation_figures(self) -> dict[str, float]:
+        """Return the means of the losses over batches and processes."""
+        sums = {name: x / self.batches for name, x in self.validated.items()}
+        return mean(sums)
+
+
+class SpeechStage(ValidatedTerms):
+    """Train a `SpeechAutoencoder`, `modules.speech`.
+
+    Batches have the signal "clean", [batch, 1, time]. Takes the arguments of
+    `EnhancementBrain`; the losses are amplitude, phase, prior, complex_cycle and
+    multi_resolution.
+
+    Raises
+    ------
+    ValueError
+        Also for losses of other names, or of a phase that is not decoded.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.speech = self.modules.speech
+        if unknown := sorted(set(self.hparams.losses) - set(TERMS)):
+            raise ValueError(
+                f"speech_losses: expected some of {[*TERMS]}, got {unknown}"
+            )
+        weights, phase = self.hparams.loss_weights, self.speech.phase
+        for name in ("phase", "complex_cycle"):
+            if phase is None and weights.get(name, 0) != 0:
+                raise ValueError(
+                    f"speech_loss_weights: expected 0 for {name}, there is no phase "
+                    "decoder"
+                )
+
+    @classmethod
+    def of(
+        cls, speech: SpeechAutoencoder, hparams: Mapping[str, Any], run_opts: Any
+    ) -> "SpeechStage":
+        """Make the stage of a YAML whose keys for it begin with `speech_`."""
+        own = {name: hparams[PREFIX + name] for name in OWN}
+        # before it is wrapped: parallel training looks for what has gradients
+        speech.requires_grad_(True)
+        return cls(
+            modules={"speech": speech},
+            opt_class=own["opt_class"],
+            hparams={**hparams, **own, "select": LOSS, "channels": ()},
+            run_opts=run_opts,
+            checkpointer=own["checkpointer"],
+        )
+
+    def learn(self, datasets: Mapping[str, Any]) -> None:
+        """Train on "clean_train", and load the epoch of the lowest "clean_valid" loss.
+
+        Raises
+        ------
+        ValueError
+            If nothing has been trained after it.
+        """
+        self.fit(
+            self.hparams.epoch_counter,
+            datasets["clean_train"],
+            datasets["clean_valid"],
+            train_loader_kwargs=dict(self.hparams.train_loader),
+            valid_loader_kwargs=dict(self.hparams.eval_loader),
+        )
+        if self.checkpointer.find_checkpoint(min_key=LOSS) is None:
+            raise ValueError(
+                "stage two needs a trained speech autoencoder: expected speech_epochs "
+                "of 1 at least, or speech_checkpoint"
+            )
+        self.on_evaluate_start(min_key=LOSS)
+        if if_main_process():
+            path = Path(self.hparams.output_folder, "speech_history.json")
+            with written_whole(path) as file:
+                json.dump(self.history.epochs, file, indent=1)
+
+    def load(self, folder: Path) -> None:
+        """Load an autoencoder that was trained before.
+
+        Arguments
+        ---------
+        folder : Path
+            Of checkpoints, of which the one of the lowest loss counts, or one of them.
+
+        Raises
+        ------
+        ValueError
+            If there is none, or it is one of another autoencoder, naming it.
+        """
+        found = None
+        if folder.is_dir():
+            only = [folder] if folder.name.startswith("CKPT+") else None
+            root = folder.parent if only else folder
+            stored = Checkpointer(root).list_checkpoints()
+            stored = [x for x in stored if only is None or x.path == folder]
+            stored = [x for x in stored if "speech" in x.paramfiles]
+            found = min(stored, key=lambda x: x.meta.get(LOSS, 0.0), default=None)
+        if found is None:
+            raise ValueError(
+                f"{folder}: no checkpoint of a speech autoencoder, expected the folder "
+                "save/speech of a run, or one in it (speech_checkpoint)"
+            )
+        reader = Checkpointer(found.path.parent, {"speech": self.speech})
+        reader.load_checkpoint(found)
+        logger.info(f"Loaded the speech autoencoder of {found.path}")
+
+    def compute_forward(self, batch: Batch, stage: sb.Stage) -> Rebuilt:
+        """Encode and decode clean speech."""
+        lengths = batch.lengths if batch.padded else None
+        return self.modules.speech(batch["clean"].squeeze(1), lengths)
+
+    def compute_terms(self, predictions: Rebuilt, batch: Batch) -> dict[str, Tensor]:
+        """Return the YAML's losses by name, those of weight 0 left out."""
+        decoded, frames = predictions.decoded, predictions.lengths
+        samples = batch.lengths if batch.padded else None
+        pair = predictions.signal, predictions.estimate
+        arguments = {
+            "amplitude": (predictions.spectrum, decoded.amplitude, frames),
+            "phase": (predictions.spectrum, decoded.phase, frames),
+            "prior": (decoded.latent, frames),
+            "complex_cycle": (*decoded[1:], predictions.again, frames),
+            "multi_resolution": (*pair, samples),
+        }
+        weights = self.hparams.loss_weights
+        losses = self.hparams.losses.items()
+        return {name: loss(*arguments[name]) for name, loss in losses if weights[name]}
+
+    def score(self, batch: Batch, predictions: Any, stage: sb.Stage) -> None:
+        """Score nothing: the losses decide."""

@@ -1,0 +1,153 @@
+"""Clips of clean speech.
+
+Everything follows from (seed, epoch, index) alone: it is the same for any number of
+workers, processes or restarts.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from speechbrain_fusion.data.batch import Example
+from speechbrain_fusion.data.clips import read_clip, refuse_short_speech
+from speechbrain_fusion.data.listed import in_turn
+from speechbrain_fusion.data.manifest import Entry, read_manifest
+
+
+class CleanSpeech(Dataset):
+    """Clips of clean speech in which the talker does not pause.
+
+    In training every recording comes once before any comes again. Fixed clips are the
+    same in every epoch, from evenly spaced recordings. Of a recording nothing but the
+    clip is read.
+
+    Arguments
+    ---------
+    speech : Path or str
+        Manifest of the recordings.
+    rate : int
+        Sample rate in Hz, not above that of the recordings.
+    size : int, optional
+        Clips of an epoch; by default one of each recording.
+    segment : float
+        Seconds of a clip.
+    seed : int
+        With epoch and index it determines a clip.
+    fixed : bool
+        For validation.
+
+    Raises
+    ------
+    AudioError
+        If the manifest cannot be read, or a recording is shorter than a clip.
+    ValueError
+        For an option out of its range.
+
+    Example
+    -------
+    >>> from speechbrain_fusion.data import prepare_recordings, write_demo_corpus
+    >>> folder = getfixture("tmp_path")
+    >>> corpus = write_demo_corpus(folder / "demo")
+    >>> manifests = prepare_recordings(corpus, folder, rate=8000, segment=2.0)
+    >>> CleanSpeech(manifests["speech_train"], 8000)[(1, 0)].signals["clean"].shape
+    torch.Size([1, 16000])
+    """
+
+    def __init__(
+        self,
+        speech: Path | str,
+        rate: int,
+        size: int | None = None,
+        segment: float = 2.0,
+        seed: int = 0,
+        fixed: bool = False,
+    ) -> None:
+        check_segment(segment, rate)
+        self.speech = list(read_manifest(speech).values())
+        self.size = epoch_size(size, len(self.speech))
+        self.rate, self.segment, self.seed, self.fixed = rate, segment, seed, fixed
+        refuse_short_speech(self.speech, segment, Path(speech).stem)
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, key: tuple[int, int]) -> Example:
+        """Read clip `index` of an epoch, given as (epoch, index)."""
+        entry, place = self.plan(*key)
+        samples = round(self.segment * self.rate)
+        clip, _ = read_clip(entry, place, samples, self.rate)
+        talker = entry.get("talker", "")
+        return Example(
+            id=f"{key[1]:05d}_{entry['name']}",
+            signals={"clean": torch.from_numpy(clip)[None]},
+            info={"speech": entry["name"], "talker": talker, "length": samples},
+        )
+
+    def plan(self, epoch: int, index: int) -> tuple[Entry, float]:
+        """Draw a recording, and the place in it from 0 to 1.
+
+        Arguments
+        ---------
+        epoch : int
+            Counts from one; without effect on fixed clips.
+        index : int
+            Place in the epoch.
+
+        Returns
+        -------
+        dict, float
+            Always the same for the same seed, epoch and index.
+        """
+        epoch = 0 if self.fixed else epoch
+        place = float(np.random.default_rng([1, self.seed, epoch, index]).uniform())
+        if self.fixed:
+            return self.speech[index * len(self.speech) // self.size], place
+        return entry_in_turn(self.speech, index, (2, self.seed, epoch)), place
+
+
+def entry_in_turn(entries: Sequence[Entry], index: int, key: tuple[int, ...]) -> Entry:
+    """Choose an entry such that each comes once before any comes again (`in_turn`).
+
+    Example
+    -------
+    >>> entry_in_turn([{"name": "a"}], 5, (0,))
+    {'name': 'a'}
+    """
+    return entries[in_turn(len(entries), index, key)]
+
+
+def epoch_size(size: int | None, default: int) -> int:
+    """Say how many items an epoch has.
+
+    Raises
+    ------
+    ValueError
+        If none is asked for.
+
+    Example
+    -------
+    >>> epoch_size(None, 7)
+    7
+    """
+    if size is not None and size < 1:
+        raise ValueError(f"size: expected 1 at least, got {size}")
+    return default if size is None else size
+
+
+def check_segment(segment: float, rate: int) -> None:
+    """Refuse a clip without a sample.
+
+    Raises
+    ------
+    ValueError
+        If it is so short, or not finite.
+
+    Example
+    -------
+    >>> check_segment(2.0, 16000)
+    """
+    if not 1 <= segment * rate < float("inf"):
+        raise ValueError(f"segment: expected a sample at least, got {segment} s")

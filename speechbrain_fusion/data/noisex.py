@@ -1,0 +1,280 @@
+"""NOISEX-92 and other folders of noises, with MATLAB's files among them.
+
+    <noise_folder>/[<train|valid|test>/]*.{wav,flac,ogg,mat}
+
+NOISEX-92 is around as ``.wav`` at 19.98 kHz and as ``.mat`` (version 5) of a vector
+named after its file, without a rate. ``.mat`` are converted once, into float WAV of
+peak PEAK. Where a noise is there in both forms, the sound file is taken.
+
+Source: Varga & Steeneken, "Assessment for automatic speech recognition: II. NOISEX-92",
+Speech Communication 12(3), 1993.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.io
+import soundfile
+
+from speechbrain_fusion.data.audio import AudioError
+from speechbrain_fusion.data.clips import PEAK
+from speechbrain_fusion.data.disjoint import split_sides
+from speechbrain_fusion.data.folders import write_folder
+from speechbrain_fusion.data.manifest import (
+    Entry,
+    Manifest,
+    audio_files,
+    fingerprint,
+    refuse_unusable,
+)
+from speechbrain_fusion.data.noise_parts import SHARES, noise_manifests
+from speechbrain_fusion.data.recordings import SPLITS, NoiseSplit, split_by_name
+
+RATE = 19980
+"""Of NOISEX-92, in Hz."""
+
+MARKER = ".from-mat"
+
+
+def find_noisex(
+    folder: Path | str,
+    converted: Path | str,
+    noise_split: NoiseSplit | None = None,
+    disjoint: bool = True,
+    rate: int = RATE,
+) -> dict[str, list[Path]]:
+    """List the noises by the side to which they belong as a whole.
+
+    Folders ``train``, ``valid`` and ``test`` decide, or the names given; without either
+    noises are shared out 3:1:1 or, if they need not be disjoint, all are "train".
+
+    Arguments
+    ---------
+    folder : Path or str
+        Laid out as this module says.
+    converted : Path or str
+        Gets what is made of ``.mat`` files, if there are any.
+    noise_split : mapping of str to list of str, optional
+        Names (without suffix) of the noises of "valid" and "test".
+    disjoint : bool
+        Whether a noise must not be on two sides, not even other seconds of it.
+    rate : int
+        Sample rate of ``.mat`` files in Hz.
+
+    Returns
+    -------
+    dict of str to list of Path
+        "train", "valid" and "test".
+
+    Raises
+    ------
+    AudioError
+        For a missing folder, a ``.mat`` that is not as expected (all are listed), a
+        wrong name, or a side without noise.
+
+    Example
+    -------
+    >>> folder = getfixture("tmp_path")
+    >>> for name in ("babble", "car", "pink"):
+    ...     soundfile.write(folder / f"{name}.wav", np.ones(400), RATE)
+    >>> found = find_noisex(folder, folder / "wav")
+    >>> [path.name for paths in found.values() for path in paths]
+    ['babble.wav', 'car.wav', 'pink.wav']
+    """
+    places = noise_files(folder, converted, rate)
+    if any((Path(folder) / side).is_dir() for side in SPLITS):
+        found = {s: [p for x, p in places.items() if x.parts[0] == s] for s in SPLITS}
+    elif noise_split and any(noise_split.values()):
+        found = split_by_name([*places.values()], noise_split, Path(folder))
+    elif disjoint:
+        sides = split_sides(dict.fromkeys(map(str, places), 1), "noise")
+        found = {side: [places[Path(x)] for x in each] for side, each in sides.items()}
+    else:
+        found = {"train": [*places.values()], "valid": [], "test": []}
+    needed = SPLITS if disjoint else ("train",)
+    if empty := [side for side in needed if not found[side]]:
+        raise AudioError(
+            f"{folder}: no noise for {', '.join(empty)}, expected "
+            "*.{wav,flac,ogg,mat}"
+        )
+    return found
+
+
+def noise_files(
+    folder: Path | str, converted: Path | str, rate: int = RATE
+) -> dict[Path, Path]:
+    """List a folder's noises, ``.mat`` as what they were converted to.
+
+    Arguments
+    ---------
+    folder, converted, rate
+        See `find_noisex`.
+
+    Returns
+    -------
+    dict of Path to Path
+        To each file by its place in the folder, without suffix.
+
+    Raises
+    ------
+    AudioError
+        If there is no such folder, or a ``.mat`` is not as expected (all are listed).
+
+    Example
+    -------
+    >>> folder = getfixture("tmp_path")
+    >>> scipy.io.savemat(folder / "babble.mat", {"babble": np.ones((400, 1))})
+    >>> noise_files(folder, folder / "wav")[Path("babble")].name
+    'babble.wav'
+    """
+    folder, converted = Path(folder), Path(converted)
+    found = {_place(path, folder): path for path in reversed(audio_files(folder))}
+    mats = {
+        place: path
+        for path in _mat_files(folder)
+        if (place := _place(path, folder)) not in found
+    }
+    if mats:
+        content = fingerprint(mats.values(), {"rate": rate, "peak": PEAK})
+        write_folder(
+            converted, MARKER, content, lambda new: _convert_all(mats, new, rate)
+        )
+    found |= {place: converted / f"{place}.wav" for place in mats}
+    return dict(sorted(found.items()))
+
+
+def side_noises(
+    found: Mapping[str, Sequence[Path]],
+    described: Mapping[Path, Entry],
+    disjoint: bool,
+    shares: Sequence[float] = SHARES,
+) -> dict[str, Manifest]:
+    """Say which stretch of which noise is on which side.
+
+    Arguments
+    ---------
+    found : mapping of str to sequence of Path
+        What `find_noisex` found.
+    described : mapping of Path to dict
+        What `inspect` says of each.
+    disjoint : bool
+        Whether noises are on one side as a whole; else those that train are shared out
+        in time (`noise_manifests`).
+    shares : sequence of float
+        Parts of a shared noise that train, validate and test.
+
+    Returns
+    -------
+    dict of str to dict
+        For each side its noises.
+
+    Example
+    -------
+    >>> hum = {"file": "hum.wav", "rate": 8000, "samples": 1000, "seconds": 0.125}
+    >>> found = {"train": [Path("hum.wav")], "valid": [], "test": []}
+    >>> made = side_noises(found, {Path("hum.wav"): hum}, disjoint=False)
+    >>> [x["samples"] for side in made.values() for x in side.values()]
+    [600, 200, 200]
+    """
+    if not disjoint:
+        made = noise_manifests(found, described, shares)
+        return {
+            side: {key: {**x, "noise": x["name"]} for key, x in entries.items()}
+            for side, entries in made.items()
+        }
+    return {
+        side: {str(x): {**described[x], "name": x.stem, "noise": x.stem} for x in paths}
+        for side, paths in found.items()
+    }
+
+
+def read_mat(path: Path | str) -> np.ndarray:
+    """Read the vector that is named after its file.
+
+    Arguments
+    ---------
+    path : Path or str
+        A ``.mat`` of MATLAB's version 5 (or 4).
+
+    Returns
+    -------
+    np.ndarray
+        float32 [time], of peak PEAK.
+
+    Raises
+    ------
+    AudioError
+        If it cannot be read, lacks the variable (those found are named), or that is no
+        vector of real numbers.
+
+    Example
+    -------
+    >>> path = getfixture("tmp_path") / "volvo.mat"
+    >>> scipy.io.savemat(path, {"volvo": np.array([[1, -4, 2]])})
+    >>> read_mat(path)
+    array([ 0.2475, -0.99  ,  0.495 ], dtype=float32)
+    """
+    path = Path(path)
+    try:
+        content = scipy.io.loadmat(path)
+    # loadmat raises whatever a broken byte leads to
+    except Exception as error:
+        raise AudioError(
+            f"{path}: not readable, expected a .mat of version 5 with {path.stem} "
+            f"({error})"
+        ) from error
+    names = [name for name in content if not name.startswith("__")]
+    if path.stem not in names:
+        raise AudioError(
+            f"{path}: no variable {path.stem}, found {', '.join(names) or 'none'}"
+        )
+    return _vector(path, content[path.stem])
+
+
+def _vector(path: Path, value: Any) -> np.ndarray:
+    vector = np.asarray(value)
+    if (
+        vector.size < 2
+        or vector.size != max(vector.shape)
+        or vector.dtype.kind not in "iuf"
+    ):
+        raise AudioError(
+            f"{path}: variable {path.stem} is {vector.dtype} {list(vector.shape)}, "
+            "expected a vector of real numbers"
+        )
+    signal = vector.ravel().astype(np.float64)
+    peak = np.abs(signal).max()
+    if not np.isfinite(peak) or peak == 0:
+        raise AudioError(f"{path}: variable {path.stem} is silent or not finite")
+    return (signal * (PEAK / peak)).astype(np.float32)
+
+
+def _convert_all(mats: Mapping[Path, Path], folder: Path, rate: int) -> None:
+    """Write each as a WAV file, or list all that cannot be."""
+    errors = []
+    for place, path in mats.items():
+        try:
+            signal = read_mat(path)
+        except AudioError as error:
+            errors.append(error)
+            continue
+        target = folder / f"{place}.wav"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(target, signal, rate, subtype="FLOAT")
+    refuse_unusable(errors)
+
+
+def _place(path: Path, folder: Path) -> Path:
+    return path.relative_to(folder).with_suffix("")
+
+
+def _mat_files(folder: Path) -> list[Path]:
+    paths = [
+        Path(root, name)
+        for root, _, names in os.walk(folder, followlinks=True)
+        for name in names
+    ]
+    return sorted(path for path in paths if path.suffix.lower() == ".mat")

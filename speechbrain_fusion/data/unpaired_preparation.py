@@ -1,0 +1,238 @@
+"""Speech, noises and rooms become manifests of sets that are proved to be disjoint."""
+
+import itertools
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from speechbrain.utils.logger import get_logger
+
+from speechbrain_fusion.data.audio import AudioError
+from speechbrain_fusion.data.daps import find_daps
+from speechbrain_fusion.data.disjoint import (
+    SIDES,
+    check_disjoint,
+    count_text,
+    prove_disjoint,
+    split_sides,
+)
+from speechbrain_fusion.data.manifest import (
+    Entry,
+    Manifest,
+    inspect_each,
+    keep_manifests,
+    read_manifest,
+    refuse_unusable,
+)
+from speechbrain_fusion.data.noise_parts import refuse_silent
+from speechbrain_fusion.data.noisex import find_noisex, side_noises
+from speechbrain_fusion.data.recordings import NoiseSplit
+from speechbrain_fusion.data.rooms import inspect_rooms, response_files, response_room
+from speechbrain_fusion.data.speech_sets import (
+    MANIFESTS,
+    SpeechPlan,
+    plan_daps,
+    plan_own,
+)
+
+logger = get_logger(__name__)
+
+STAMP = "daps_noisex.json"
+# Of what an entry holds: manifests of another version are built again.
+VERSION = 1
+SETS = {"noisy": "train", "valid": "valid", "test": "test"}
+"""The sets of noisy speech, and the side of their noises and rooms."""
+
+Folder = Path | str | None
+
+
+def prepare_unpaired(
+    data_folder: Folder,
+    noise_folder: Folder,
+    recordings: Folder,
+    rooms_folder: Folder,
+    save_folder: Path | str,
+    rate: int,
+    segment: float,
+    versions: Sequence[str] | None = None,
+    disjoint: Collection[str] = ("speaker", "noise", "room"),
+    shares: Mapping[str, float] | None = None,
+    utterances: Mapping[str, int] | None = None,
+    noise_split: NoiseSplit | None = None,
+    window: int = 1024,
+    jobs: int = -1,
+) -> dict[str, Path]:
+    """Check all files and write their manifests, unless they are up to date.
+
+    What is in the sets is logged, and that they are disjoint is proved from the very
+    entries that are written.
+
+    Arguments
+    ---------
+    data_folder, noise_folder, recordings, rooms_folder, save_folder, rate, segment
+        See `unpaired_speech`.
+    versions, disjoint, shares, utterances, noise_split, window
+        See `unpaired_speech`.
+    jobs : int
+        Threads that read, -1 for one per core.
+
+    Returns
+    -------
+    dict of str to Path
+        To the manifests: those of MANIFESTS, "noise_train", "noise_valid", ... and,
+        with a folder of them, "rooms_train", ...
+
+    Raises
+    ------
+    AudioError
+        For missing or unusable files (all are listed), or sets that cannot be as
+        disjoint as they must. No manifest is written then.
+    OSError
+        If a manifest cannot be written, naming it. Those of before stay.
+    """
+    check_disjoint(disjoint)
+    save_folder, apart = Path(save_folder), "noise" in disjoint
+    needed = dict.fromkeys(MANIFESTS, segment) | {"speech_test": window / rate}
+    caps = utterances or {}
+    if recordings is None:
+        found = find_daps(str(data_folder), versions)
+        responses = rooms_folder is not None
+        speech = plan_daps(found, versions, disjoint, shares, caps, responses, needed)
+    else:
+        _refuse_scripts(disjoint, versions)
+        speech = plan_own(Path(recordings, "speech"), caps, needed)
+        # own talkers are split by folder, whatever is asked for
+        disjoint = {*disjoint, "speaker"}
+    folder = noise_folder or Path(str(recordings), "noise")
+    noises = find_noisex(folder, save_folder / "noise_wav", noise_split, apart)
+    rooms = _split_rooms(rooms_folder, "room" in disjoint)
+    kinds = ("noise", "rooms") if rooms else ("noise",)
+    names = [*MANIFESTS, *(f"{kind}_{side}" for kind in kinds for side in SIDES)]
+    beside = itertools.chain(*noises.values(), *rooms.values())
+    files = sorted({*speech.files, *beside})
+    options: dict[str, Any] = {"version": VERSION, "rate": rate, "segment": segment}
+    options |= {"window": window}
+    options |= {"speech": speech.options, "noises": noises, "rooms": rooms}
+    options |= {"disjoint": sorted(disjoint), "utterances": utterances}
+
+    def build() -> dict[str, Manifest]:
+        described = _describe(speech, noises, rooms_folder, rate, segment, jobs)
+        contents = speech.finish(described) | _beside(noises, rooms, described, apart)
+        prove_disjoint(sets_of(contents), disjoint)
+        return contents
+
+    stamp = save_folder / STAMP
+    manifests = keep_manifests(stamp, names, files, options, build)
+    logger.info(describe_sets(manifests))
+    return manifests
+
+
+def sets_of(
+    contents: Mapping[str, Manifest], kinds: Sequence[str] = ("speech", "clean")
+) -> dict[str, list[Entry]]:
+    """Gather all that each of the four sets hears, as `prove_disjoint` takes it.
+
+    Arguments
+    ---------
+    contents : mapping of str to dict
+        The manifests by name.
+    kinds : sequence of str
+        What to gather of validation: noisy speech, clean speech or both.
+
+    Returns
+    -------
+    dict of str to list of dict
+        For "clean", "noisy", "valid" and "test".
+
+    Example
+    -------
+    >>> made = {"clean_train": {"a": {"talker": "anna"}}, "rooms_test": {"b": {}}}
+    >>> sets_of(made)
+    {'clean': [{'talker': 'anna'}], 'noisy': [], 'valid': [], 'test': [{}]}
+    """
+    names = {"clean": ["clean_train"]}
+    for part, side in SETS.items():
+        heard = kinds if part == "valid" else ["speech"]
+        names[part] = [f"{kind}_{side}" for kind in (*heard, "noise", "rooms")]
+    return {
+        part: [entry for name in each for entry in contents.get(name, {}).values()]
+        for part, each in names.items()
+    }
+
+
+def describe_sets(manifests: Mapping[str, Path]) -> str:
+    """Count what is in each set (`count_text`).
+
+    Arguments
+    ---------
+    manifests : mapping of str to Path
+        What `prepare_unpaired` returns.
+
+    Returns
+    -------
+    str
+        A line for each of the four sets; that of validation is of its mixtures.
+    """
+    contents = {name: read_manifest(path) for name, path in manifests.items()}
+    return count_text(sets_of(contents, ["speech"]))
+
+
+def _refuse_scripts(disjoint: Collection[str], versions: Sequence[str] | None) -> None:
+    if "script" in disjoint or versions is not None:
+        raise ValueError(
+            "disjoint, versions: own recordings have no scripts and no versions, got "
+            f"{[*disjoint]} and {versions}"
+        )
+
+
+def _split_rooms(folder: Folder, disjoint: bool) -> dict[str, list[Path]]:
+    """List the impulse responses of each side."""
+    if folder is None:
+        return {}
+    rooms: dict[str, list[Path]] = {}
+    for path in response_files(folder):
+        rooms.setdefault(response_room(path, Path(folder)), []).append(path)
+    sizes = {room: len(paths) for room, paths in rooms.items()}
+    every = {side: [*rooms] for side in SIDES}
+    sides = split_sides(sizes, "room") if disjoint else every
+    return {
+        side: [path for room in named for path in rooms[room]]
+        for side, named in sides.items()
+    }
+
+
+def _beside(
+    noises: Mapping[str, Sequence[Path]],
+    rooms: Mapping[str, Sequence[Path]],
+    described: Mapping[Path, Entry],
+    apart: bool,
+) -> dict[str, Manifest]:
+    """Make the manifests of noises and rooms."""
+    parts = side_noises(noises, described, apart)
+    if not apart:
+        # of a noise that was read as a whole each part must sound
+        refuse_silent(parts)
+    made = {f"noise_{side}": part for side, part in parts.items()}
+    for side, paths in rooms.items():
+        made[f"rooms_{side}"] = {str(path): described[path] for path in paths}
+    return made
+
+
+def _describe(
+    speech: SpeechPlan,
+    noises: Mapping[str, Sequence[Path]],
+    rooms_folder: Folder,
+    rate: int,
+    segment: float,
+    jobs: int,
+) -> dict[Path, Entry]:
+    """Inspect all files, or list all that cannot be used."""
+    found: dict[Path, Entry | AudioError] = {}
+    heard = sorted({path for paths in noises.values() for path in paths})
+    for paths, channels in ((speech.files, speech.channels), (heard, 1)):
+        inspected = inspect_each(paths, rate, channels, jobs)
+        found |= dict(zip(paths, inspected, strict=True))
+    if rooms_folder is not None:
+        found |= inspect_rooms(rooms_folder, rate, segment, jobs)
+    refuse_unusable(x for x in found.values() if isinstance(x, AudioError))
+    return {path: x for path, x in found.items() if not isinstance(x, AudioError)}

@@ -1,0 +1,121 @@
+"""Supervised masking with the mixture autoencoder's layers: what pairs are worth.
+
+Sources: Narayanan & Wang, "Ideal ratio mask estimation using deep neural networks for
+robust speech recognition", ICASSP 2013; Williamson, Wang, Wang, "Complex ratio masking
+for monaural speech separation", IEEE/ACM TASLP 24(3), 2016.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from speechbrain_fusion.losses.signal import check_pair, valid_samples
+from speechbrain_fusion.models.speech_autoencoder import to_unit_power
+from speechbrain_fusion.nnet.compressed_stft import compress, single
+from speechbrain_fusion.nnet.resolutions import MultiResolutionSTFT
+from speechbrain_fusion.nnet.spectral_stack import SpectralStack, blank_frames
+
+MASKS = ("ratio", "complex")
+
+
+class MaskEnhancer(nn.Module):
+    """Enhance by a mask that is estimated of the mixture.
+
+    Arguments
+    ---------
+    mask : str
+        "ratio": from 0 to 1, with the noisy phase; "complex": real and imaginary part,
+        from -bound to bound.
+    fft_sizes : sequence of int
+        Samples of the windows, the largest first; that of the largest is masked.
+    hop : int
+        Samples between frames.
+    compression : float
+        Exponent of the magnitudes that go in.
+    channels : sequence of int
+        Of the encoder's layers; the decoder mirrors them.
+    kernel : int
+        Frames of the convolutions, an odd number.
+    bound : float
+        Of the complex mask's parts.
+
+    Raises
+    ------
+    ValueError
+        If the mask is unknown, or sizes, hop or kernel are not possible.
+
+    Example
+    -------
+    >>> model = MaskEnhancer("complex", (512, 256), 128, channels=(64, 32), kernel=3)
+    >>> model(torch.randn(3, 1, 8001), torch.tensor([1.0, 0.5, 0.7])).shape
+    torch.Size([3, 1, 8001])
+    """
+
+    def __init__(
+        self,
+        mask: str = "ratio",
+        fft_sizes: Sequence[int] = (1024, 512, 256, 128),
+        hop: int = 32,
+        compression: float = 0.5,
+        channels: Sequence[int] = (512, 400, 300, 200, 128, 64),
+        kernel: int = 7,
+        bound: float = 2.0,
+    ) -> None:
+        super().__init__()
+        if mask not in MASKS:
+            raise ValueError(f"mask: expected one of {MASKS}, got {mask!r}")
+        self.mask, self.bound = mask, bound
+        parts = mask == "complex"
+        self.stft = MultiResolutionSTFT(fft_sizes, hop, compression, parts)
+        outputs = self.stft.bins * (2 if parts else 1)
+        self.encoder = SpectralStack([self.stft.channels, *channels], kernel)
+        layers = [*reversed(channels), outputs]
+        self.decoder = SpectralStack(layers, kernel, norm=False, active=False)
+
+    def forward(self, mixture: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Enhance.
+
+        Arguments
+        ---------
+        mixture : torch.Tensor
+            Shape [batch, channels, time]; each channel on its own.
+        lengths : torch.Tensor, optional
+            Relative lengths in (0, 1], shape [batch]; None for all of it.
+
+        Returns
+        -------
+        torch.Tensor
+            Same shape.
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not fit.
+        """
+        check_pair(mixture, mixture, lengths)
+        count, channels = None, mixture.shape[1]
+        if lengths is not None:
+            count = valid_samples(mixture, lengths).repeat_interleave(channels)
+        time, flat = mixture.shape[-1], mixture.flatten(0, 1)
+        valid = None if count is None else self.stft.valid(count, time)
+        unit, gain = to_unit_power(flat, count)
+        noisy = self.stft.analyze(unit, count)
+        latent = self.encoder(self.stft.features(unit, count, noisy), valid)
+        y = single(blank_frames(self.decoder(latent, valid), valid)).mT
+        masked = self._masked(y, compress(noisy, 1 / self.stft.compression))
+        masked = compress(masked, self.stft.compression)
+        estimate = self.stft.synthesize(masked, time, count) / gain
+        return estimate.view(mixture.shape).to(mixture.dtype)
+
+    def _masked(self, y: Tensor, noisy: Tensor) -> Tensor:
+        if self.mask == "ratio":
+            return y.sigmoid().unsqueeze(1) * noisy
+        real, imaginary = (self.bound * torch.tanh(x) for x in y.chunk(2, -1))
+        return torch.stack(
+            [
+                real * noisy[:, 0] - imaginary * noisy[:, 1],
+                real * noisy[:, 1] + imaginary * noisy[:, 0],
+            ],
+            1,
+        )

@@ -1,0 +1,264 @@
+"""An autoencoder of clean speech whose amplitude and phase have decoders of their own.
+
+    spectra -> encoder -> latent -> amplitude decoder -> softplus
+                                 -> phase decoder -> cos, sin per bin
+
+Source: see `speechbrain_fusion.models.shared_latent`.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from speechbrain_fusion.losses.signal import check_pair, valid_samples
+from speechbrain_fusion.nnet.chunks import blank
+from speechbrain_fusion.nnet.compressed_stft import FLOOR, modulus, single
+from speechbrain_fusion.nnet.resolutions import MultiResolutionSTFT
+from speechbrain_fusion.nnet.spectral_stack import SpectralStack, blank_frames
+
+# Mean power of an item that is not brought to a level.
+SILENCE = 1e-14
+
+
+class Decoded(NamedTuple):
+    """What decoders make of a latent; padding is zero.
+
+    Attributes
+    ----------
+    latent : torch.Tensor
+        Without the noise of training, [batch, channels, frames].
+    amplitude : torch.Tensor
+        Compressed, [batch, frames, bins].
+    phase : torch.Tensor or None
+        Points on the unit circle (cos, sin), [batch, 2, frames, bins]; None without a
+        phase decoder.
+    """
+
+    latent: Tensor
+    amplitude: Tensor
+    phase: Tensor | None
+
+
+class Rebuilt(NamedTuple):
+    """What a `SpeechAutoencoder` returns, at unit power.
+
+    Attributes
+    ----------
+    spectrum : torch.Tensor
+        Compressed, of what came in, [batch, 2, frames, bins].
+    decoded : Decoded
+        Latent, amplitude and phase.
+    signal : torch.Tensor
+        What came in, [batch, time].
+    estimate : torch.Tensor
+        What amplitude and phase (or, without a decoder of it, the signal's own phase)
+        sound like, [batch, time].
+    again : torch.Tensor
+        Spectrum of the estimate, [batch, 2, frames, bins].
+    lengths : torch.Tensor or None
+        Relative lengths in frames, [batch], if lengths were given.
+    """
+
+    spectrum: Tensor
+    decoded: Decoded
+    signal: Tensor
+    estimate: Tensor
+    again: Tensor
+    lengths: Tensor | None
+
+
+class SpeechAutoencoder(nn.Module):
+    """Encode clean speech, and decode amplitude and phase independently.
+
+    Arguments
+    ---------
+    fft_sizes : sequence of int
+        Samples of the windows, the largest first: spectra of all are encoded, that of
+        the largest is decoded.
+    hop : int
+        Samples between frames.
+    compression : float
+        Exponent of the magnitudes.
+    channels : sequence of int
+        Of the encoder's layers; the decoders mirror them.
+    kernel : int
+        Frames of the convolutions, an odd number.
+    phase : bool
+        Whether there is a phase decoder; then real and imaginary parts are encoded
+        too, as amplitudes alone do not tell a signal from its negative.
+    latent_noise : float
+        Standard deviation of the noise on latents in training; none in evaluation.
+    latent_norm : bool
+        Divide each latent channel by its mean over time.
+    final_norm : bool
+        Batch norm before the amplitude's softplus, as in SSE. It slows training down:
+        most amplitudes are near zero.
+
+    Raises
+    ------
+    ValueError
+        If sizes, hop or kernel are not possible, or the noise is negative.
+
+    Notes
+    -----
+    With SSE's configuration, ``fft_sizes=(1024,), phase=False, final_norm=True``, its
+    6 092 739 parameters.
+
+    Example
+    -------
+    >>> model = SpeechAutoencoder((512, 256), 128, channels=(64, 32), kernel=1)
+    >>> rebuilt = model(torch.randn(3, 8001), torch.tensor([1.0, 0.5, 0.7]))
+    >>> rebuilt.decoded.latent.shape, rebuilt.estimate.shape
+    (torch.Size([3, 32, 65]), torch.Size([3, 8001]))
+    """
+
+    def __init__(
+        self,
+        fft_sizes: Sequence[int] = (1024, 512, 256, 128),
+        hop: int = 32,
+        compression: float = 0.5,
+        channels: Sequence[int] = (512, 256, 128, 64),
+        kernel: int = 7,
+        phase: bool = True,
+        latent_noise: float = 1.0,
+        latent_norm: bool = True,
+        final_norm: bool = False,
+    ) -> None:
+        super().__init__()
+        if latent_noise < 0:
+            raise ValueError(f"latent_noise: expected at least 0, got {latent_noise}")
+        self.stft = MultiResolutionSTFT(fft_sizes, hop, compression, parts=phase)
+        self.channels, bins, back = [*channels], self.stft.bins, [*reversed(channels)]
+        self.encoder = SpectralStack([self.stft.channels, *channels], kernel)
+        self.amplitude = SpectralStack([*back, bins], kernel, norm=final_norm)
+        self.phase = None
+        if phase:
+            self.phase = SpectralStack([*back, 2 * bins], kernel, False, False)
+        self.latent_noise, self.latent_norm = latent_noise, latent_norm
+
+    def forward(self, signal: Tensor, lengths: Tensor | None = None) -> Rebuilt:
+        """Encode and decode clean speech.
+
+        Arguments
+        ---------
+        signal : torch.Tensor
+            Shape [batch, time].
+        lengths : torch.Tensor, optional
+            Relative lengths in (0, 1], shape [batch]; None for all of it.
+
+        Returns
+        -------
+        Rebuilt
+            All that the losses need.
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not fit.
+        """
+        check_pair(signal, signal, lengths)
+        time = signal.shape[-1]
+        count = None if lengths is None else valid_samples(signal, lengths)
+        valid = None if count is None else self.stft.valid(count, time)
+        unit, _ = to_unit_power(signal, count)
+        spectrum = self.stft.analyze(unit, count)
+        latent = self.encode(self.stft.features(unit, count, spectrum), valid)
+        decoded = self.decode(latent, valid, self.training)
+        joined = join(decoded.amplitude, decoded.phase, spectrum)
+        estimate = self.stft.synthesize(joined, time, count)
+        again = self.stft.analyze(estimate, count)
+        own = None if valid is None else valid.float().mean(-1)
+        return Rebuilt(spectrum, decoded, unit, estimate, again, own)
+
+    def encode(self, features: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Encode features [batch, channels, frames]; `valid` is [batch, frames]."""
+        return self.normalize(self.encoder(features, valid), valid)
+
+    def normalize(self, latent: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Divide each channel of a latent by its mean over time, if that is wanted."""
+        own = blank_frames(latent, valid)
+        if not self.latent_norm:
+            return own
+        total = own.sum(-1, keepdim=True)
+        if valid is None:
+            mean = total / latent.shape[-1]
+        else:
+            mean = total / valid.sum(-1).view(-1, 1, 1).clamp(min=1)
+        return own / mean.clamp(min=FLOOR)
+
+    def decode(
+        self, latent: Tensor, valid: Tensor | None = None, noise: bool = False
+    ) -> Decoded:
+        """Decode amplitude and phase, of a noisy latent if wanted."""
+        heard = self.disturb(latent) if noise else latent
+        amplitude = single(blank_frames(self.amplitude(heard, valid), valid)).mT
+        if self.phase is None:
+            return Decoded(latent, amplitude, None)
+        parts = single(blank_frames(self.phase(heard, valid), valid)).mT
+        parts = torch.stack(parts.chunk(2, -1), 1)
+        return Decoded(latent, amplitude, parts / modulus(parts).unsqueeze(1))
+
+    def disturb(self, latent: Tensor) -> Tensor:
+        """Add the noise of training."""
+        if self.latent_noise == 0:
+            return latent
+        return latent + self.latent_noise * torch.randn_like(latent)
+
+
+def join(amplitude: Tensor, phase: Tensor | None, spectrum: Tensor) -> Tensor:
+    """Put amplitudes and phases together.
+
+    Arguments
+    ---------
+    amplitude : torch.Tensor
+        Shape [batch, frames, bins].
+    phase : torch.Tensor or None
+        Points on the unit circle, shape [batch, 2, frames, bins].
+    spectrum : torch.Tensor
+        Whose phase it is if none is given, same shape.
+
+    Returns
+    -------
+    torch.Tensor
+        Shape [batch, 2, frames, bins].
+
+    Example
+    -------
+    >>> spectrum = torch.tensor([3.0, 4.0]).view(1, 2, 1, 1)
+    >>> join(torch.full((1, 1, 1), 10.0), None, spectrum).flatten()
+    tensor([6., 8.])
+    """
+    if phase is None:
+        phase = spectrum / modulus(spectrum).unsqueeze(1)
+    return amplitude.unsqueeze(1) * phase
+
+
+def to_unit_power(signal: Tensor, count: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Bring each item to a mean power of 1, silence excepted.
+
+    Arguments
+    ---------
+    signal : torch.Tensor
+        Shape [batch, time].
+    count : torch.Tensor or None
+        Each item's own samples, shape [batch].
+
+    Returns
+    -------
+    signal : torch.Tensor
+        float32 (or float64), padding blanked, same shape.
+    gain : torch.Tensor
+        What it was multiplied by, shape [batch, 1].
+
+    Example
+    -------
+    >>> to_unit_power(torch.full((1, 4), 0.5), None)[1]
+    tensor([[2.]])
+    """
+    own = single(signal if count is None else blank(signal, count))
+    number = signal.shape[-1] if count is None else count.clamp(min=1).unsqueeze(-1)
+    power = own.square().sum(-1, keepdim=True) / number
+    gain = torch.where(power > SILENCE, power.clamp(min=SILENCE).rsqrt(), 1.0)
+    return own * gain, gain

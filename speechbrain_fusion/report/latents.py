@@ -1,0 +1,183 @@
+"""Pictures of a shared latent space and of the losses that make it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from speechbrain_fusion.data.batch import Example
+from speechbrain_fusion.data.files import written_whole
+from speechbrain_fusion.report.figures import import_pyplot
+
+# Frames of each item that are drawn.
+FRAMES = 60
+COLUMNS = 5
+CLEAN = "clean"
+
+History = Sequence[Mapping[str, float]]
+
+
+@torch.no_grad()
+def sample_latents(
+    model: Any, items: Sequence[Example], device: torch.device | str = "cpu"
+) -> dict[str, Tensor]:
+    """Encode mixtures and their clean speech, and keep some frames.
+
+    Arguments
+    ---------
+    model : SharedLatentEnhancer
+        Set to evaluation, and back.
+    items : sequence of Example
+        With the signals "mixture" and "target", [1, time].
+    device : torch.device or str
+        The model's.
+
+    Returns
+    -------
+    dict of str to torch.Tensor
+        "clean" (the speech encoder's) and "noisy" (the mixture encoder's) latents of
+        the same, evenly spaced, frames: [frames, channels], on the CPU.
+    """
+    training = model.training
+    model.eval()
+    found: dict[str, list[Tensor]] = {"clean": [], "noisy": []}
+    for item in items:
+        latents = model.latents(
+            item.signals["target"].to(device), item.signals["mixture"].to(device)
+        )
+        frames = latents[0].shape[-1]
+        kept = torch.linspace(0, frames - 1, min(FRAMES, frames)).round().long()
+        for name, latent in zip(found, latents, strict=True):
+            found[name].append(latent[0].T.cpu()[kept])
+    model.train(training)
+    return {name: torch.cat(each) for name, each in found.items()}
+
+
+def draw_latents(path: Path, latents: Mapping[str, Tensor]) -> None:
+    """Draw latents in the plane of their two principal components.
+
+    Each panel shows one kind over the clean ones, and says how far it is from them.
+
+    Arguments
+    ---------
+    path : Path
+        The PNG to write.
+    latents : mapping of str to torch.Tensor
+        "clean" and others, [frames, channels], of the same frames.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib or scikit-learn is not installed.
+    """
+    pyplot = import_pyplot()
+    project = _principal_components(latents)
+    clean = project(latents[CLEAN])
+    others = [name for name in latents if name != CLEAN]
+    figure, axes = pyplot.subplots(
+        1,
+        len(others),
+        figsize=(1 + 4.5 * len(others), 4.5),
+        layout="constrained",
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+    )
+    for number, (axis, name) in enumerate(zip(axes[0], others, strict=True)):
+        points, color = project(latents[name]), f"C{number + 1}"
+        axis.scatter(*clean.T, s=8, alpha=0.5, color="C0", label=CLEAN, linewidths=0)
+        axis.scatter(*points.T, s=8, alpha=0.5, color=color, label=name, linewidths=0)
+        apart = _apart(latents[CLEAN], latents[name])
+        axis.set_title(f"{name}: {apart:.2f} from clean", fontsize="medium")
+        axis.set(xlabel="first principal component")
+        axis.legend(loc="upper right", fontsize="small")
+    axes[0, 0].set_ylabel("second principal component")
+    figure.suptitle(
+        "latents of the same frames, clean and noisy (1: as far apart as clean frames "
+        "from their mean)",
+        fontsize="small",
+    )
+    with written_whole(path, "wb") as file:
+        figure.savefig(file, dpi=110, format="png")
+    pyplot.close(figure)
+
+
+def _principal_components(latents: Mapping[str, Tensor]) -> Any:
+    try:
+        from sklearn.decomposition import PCA
+    except ImportError as error:
+        raise ImportError(
+            "the latent space needs scikit-learn: "
+            'pip install "speechbrain-fusion[plots]"'
+        ) from error
+    every = torch.cat([*latents.values()]).numpy()
+    fitted = PCA(2, random_state=0).fit(every)
+    return lambda latent: fitted.transform(latent.numpy())
+
+
+def _apart(clean: Tensor, other: Tensor) -> float:
+    """Root mean square distance from clean, in units of the clean ones' spread."""
+    spread = (clean - clean.mean(0)).square().sum(-1).mean().clamp(min=1e-12)
+    return float(((other - clean).square().sum(-1).mean() / spread).sqrt())
+
+
+def draw_terms(path: Path, stages: Mapping[str, History]) -> None:
+    """Draw every loss of training and validation over the epochs.
+
+    Arguments
+    ---------
+    path : Path
+        The PNG to write.
+    stages : mapping of str to sequence of dict
+        The figures of each epoch, by stage: a row or more for each.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    """
+    pyplot = import_pyplot()
+    rows = [
+        (stage, names[first : first + COLUMNS])
+        for stage, history in stages.items()
+        for names in [_terms(history)]
+        for first in range(0, len(names), COLUMNS)
+    ]
+    if not rows:
+        return
+    figure, axes = pyplot.subplots(
+        len(rows),
+        COLUMNS,
+        figsize=(2.6 * COLUMNS, 0.5 + 2.2 * len(rows)),
+        layout="constrained",
+        squeeze=False,
+    )
+    for line, (stage, names) in zip(axes, rows, strict=True):
+        for axis in line[len(names) :]:
+            axis.remove()
+        for axis, name in zip(line, names, strict=False):
+            _draw_term(axis, stages[stage], name)
+        line[0].set_ylabel(stage)
+    axes[0, 0].legend(fontsize="small")
+    with written_whole(path, "wb") as file:
+        figure.savefig(file, dpi=100, format="png")
+    pyplot.close(figure)
+
+
+def _terms(history: History) -> list[str]:
+    names = dict.fromkeys(name for figures in history for name in figures)
+    return [x.removeprefix("train_") for x in names if x.startswith("train_")]
+
+
+def _draw_term(axis: Any, history: History, name: str) -> None:
+    epochs = [figures["epoch"] for figures in history]
+    for kind, style in {"train": "-", "valid": "--"}.items():
+        values = [figures.get(f"{kind}_{name}", np.nan) for figures in history]
+        axis.plot(epochs, values, style, marker=".", label=kind)
+    axis.set_title(name.replace("_", " "), fontsize="medium")
+    axis.set_xlabel("epoch", fontsize="small")
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.grid(alpha=0.3)

@@ -1,0 +1,76 @@
+"""Supervised masks: bounds, padding, level, learning."""
+
+import pytest
+import torch
+
+from speechbrain_fusion.models import MaskEnhancer
+
+SMALL = {"fft_sizes": (128, 64), "hop": 32, "channels": (10, 6), "kernel": 3}
+
+
+def make(mask="ratio", **options):
+    torch.manual_seed(0)
+    return MaskEnhancer(mask, **{**SMALL, **options})
+
+
+def noise(items=2, channels=1, time=1000, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(items, channels, time, generator=generator)
+
+
+@pytest.mark.parametrize("mask", ["ratio", "complex"])
+@pytest.mark.parametrize("short", [1, 33, 999])
+def test_an_item_of_a_padded_batch_gives_what_it_gives_alone(mask, short):
+    model, batch = make(mask).eval(), noise()
+    batch[1, :, short:] = torch.nan
+    together = model(batch, torch.tensor([1.0, short / 1000]))
+    alone = model(batch[1:, :, :short])
+    torch.testing.assert_close(together[1:, :, :short], alone, rtol=1e-3, atol=1e-4)
+    assert (together[1, :, short:] == 0).all()
+
+
+@pytest.mark.parametrize("mask", ["ratio", "complex"])
+def test_channels_are_enhanced_each_on_its_own(mask):
+    model, pair = make(mask).eval(), noise(2, 2)
+    each = [model(pair[:, i : i + 1]) for i in range(2)]
+    torch.testing.assert_close(model(pair), torch.cat(each, 1))
+
+
+@pytest.mark.parametrize("gain", [1e-3, 100.0])
+def test_output_follows_the_input_level(gain):
+    model = make().eval()
+    expected = gain * model(noise())
+    torch.testing.assert_close(
+        model(gain * noise()), expected, rtol=1e-3, atol=1e-3 * gain
+    )
+
+
+@pytest.mark.parametrize("level", [-100.0, 100.0])
+def test_a_ratio_mask_is_from_zero_to_one(level):
+    model = make().eval()
+    with torch.no_grad():
+        model.decoder.layers[-1].conv.bias.fill_(level)
+    expected = noise() if level > 0 else torch.zeros_like(noise())
+    torch.testing.assert_close(model(noise()), expected, atol=1e-3, rtol=1e-3)
+
+
+def test_a_complex_mask_can_turn_the_phase():
+    model = make("complex", bound=2.0).eval()
+    bins = model.stft.bins
+    with torch.no_grad():
+        last = model.decoder.layers[-1].conv
+        last.weight.zero_()
+        last.bias[:bins] = torch.atanh(torch.tensor(-0.5))
+        last.bias[bins:] = 0.0
+    torch.testing.assert_close(model(noise()), -noise(), atol=1e-3, rtol=1e-3)
+
+
+def test_bad_options_are_named():
+    with pytest.raises(ValueError, match=r"mask: expected one of .*'binary'"):
+        make("binary")
+    with pytest.raises(ValueError, match="expected 2 lengths"):
+        make()(noise(), torch.ones(3))
+
+
+def test_it_can_be_moved_and_cast():
+    assert make().double()(noise().double()).dtype == torch.float64
