@@ -41,6 +41,11 @@ MAY_CHANGE = {
     "table_by",
     "table_metrics",
     "examples",
+    "published",
+    "published_for",
+    # stage one: where it is kept
+    "speech_checkpointer",
+    "speech_train_logger",
 }
 
 

@@ -28,8 +28,10 @@ GROUPS = {
     "reconstruction": (
         *("mixture", "cycle", "complex_cycle", "pure_noise", "multi_resolution"),
     ),
-    "latent": ("latent", "prior", "anchor", "invariance", "remix"),
+    "latent": ("latent", "prior", "anchor", "spread", "invariance", "remix"),
 }
+# of the losses those that clean clips have a part in
+CLEAN = ("anchor", "spread", "remix", "multi_resolution")
 NOISY_PHASE = "noisy_phase"
 # Test items of which the latents are drawn.
 DRAWN = 8
@@ -48,7 +50,7 @@ class SharedLatentBrain(ValidatedTerms, ModulatedEnhancementBrain):
 
     - losses, loss_weights: of stage two, by the names mixture, cycle, complex_cycle,
       pure_noise, multi_resolution (together "reconstruction"), latent, prior, anchor,
-      invariance and remix (together "latent").
+      spread, invariance and remix (together "latent").
     - gradient_modulation: rules "reconstruction" and "latent"; of granularity "none"
       all losses are added up.
     - speech_losses, speech_loss_weights, speech_opt_class, speech_epoch_counter,
@@ -163,7 +165,7 @@ class SharedLatentBrain(ValidatedTerms, ModulatedEnhancementBrain):
             lengths = batch.lengths if batch.padded else None
             return self.modules.enhancer(mixture, lengths)
         spoken = [not info["pure_noise"] for info in batch.info]
-        anchored = any(map(self._weight, ("anchor", "remix", "multi_resolution")))
+        anchored = any(map(self._weight, CLEAN))
         given = JointInputs(
             # not on the device, which would have to be asked how many there are
             speech=torch.tensor(spoken),
@@ -290,7 +292,7 @@ def joint_arguments(joint: Joint) -> dict[str, tuple[Any, ...] | None]:
         **dict.fromkeys(
             (
                 *("latent", "cycle", "complex_cycle", "anchor", "multi_resolution"),
-                *("invariance", "remix"),
+                *("spread", "invariance", "remix"),
             )
         ),
     }
@@ -304,6 +306,9 @@ def joint_arguments(joint: Joint) -> dict[str, tuple[Any, ...] | None]:
         pair = joint.anchor.latent, joint.anchor.spectrum
         found["anchor"] = (pair, *joint.anchor.decoded)
         found["multi_resolution"] = joint.anchor.signal, joint.anchor.estimate
+        if joint.speech.any():
+            latents = joint.anchor.latent, joint.decoded.latent
+            found["spread"] = tuple(x[joint.speech] for x in latents)
         if joint.remixed is not None:
             found["remix"] = (pair, *joint.remixed)
     if joint.noisier is not None:

@@ -5,6 +5,7 @@
     prior                 `latent_prior_loss`, of either latent
     mixture               `mixture_loss`, of the noisy clip and its own decoder's output
     latent match          `latent_match_loss`, of both encoders' latents
+    spread                `latent_spread_loss`, of noisy and unrelated clean latents
     anchor                `anchor_loss`: clean clips through the mixture encoder
     cycle                 `cycle_loss`, of noisy clips that went through clean decoders
     complex cycle         `complex_cycle_loss`: decoded, put together, analysed again
@@ -40,8 +41,8 @@ from speechbrain_fusion.nnet.compressed_stft import FLOOR, modulus, single
 from speechbrain_fusion.nnet.resolutions import MultiResolutionSTFT
 
 RESOLUTIONS = (1024, 512, 256, 128)
-# Share of a bin's amplitude below which its phase does not count.
-TINY = 1e-8
+# Variance below which a latent channel counts as constant.
+SPREAD_FLOOR = 1e-8
 
 
 def phase_loss(
@@ -66,7 +67,8 @@ def phase_loss(
     Returns
     -------
     torch.Tensor
-        From 0 to 2, of a silent target 0; a scalar, or shape [batch] with "none".
+        Mean over bins of what amplitude is missed, from 0 to twice the amplitude; a
+        scalar, or shape [batch] with "none".
 
     Raises
     ------
@@ -77,15 +79,14 @@ def phase_loss(
     -------
     >>> spectrum = torch.tensor([3.0, 4.0]).view(1, 2, 1, 1)
     >>> phase_loss(spectrum, -spectrum / 5)
-    tensor(2.)
+    tensor(10.)
     """
     check_pair(reference, estimate, lengths)
     with torch.autocast(reference.device.type, enabled=False):
         target, other = (own_frames(single(x), lengths) for x in (reference, estimate))
         amplitude = (modulus(target) - FLOOR).clamp(min=0)
-        missed = (amplitude - (target * other).sum(1)).flatten(1).sum(-1)
-        values = missed / amplitude.flatten(1).sum(-1).clamp(min=TINY)
-    return _reduced(values, reduction)
+        missed = amplitude - (target * other).sum(1)
+        return _frame_mean(missed.transpose(1, 2), lengths, reduction)
 
 
 def latent_prior_loss(
@@ -152,10 +153,55 @@ def latent_match_loss(
     tensor(4.)
     """
     with torch.autocast(reference.device.type, enabled=False):
-        target, other, count = align(single(reference), single(estimate), lengths)
-        total = (other - target).square().flatten(1).sum(-1)
-        channels = reference[0].numel() // reference.shape[-1]
-        values = total / (count.flatten() * channels).clamp(min=1)
+        target, other, _ = align(single(reference), single(estimate), lengths)
+        return _frame_mean((other - target).square(), lengths, reduction)
+
+
+def latent_spread_loss(
+    reference: Tensor,
+    estimate: Tensor,
+    lengths: Tensor | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Squared difference of the standard deviations over time of latent channels.
+
+    It keeps the latents of noisy speech from collapsing to their mean, of which other
+    losses have no end: those of clean speech, be it another, vary as much. Of pairs of
+    unrelated clips the gradient is on average that towards the mean spread.
+
+    Arguments
+    ---------
+    reference, estimate : torch.Tensor
+        Shape [batch, channels, frames]; the same lengths are those of both.
+    lengths, reduction
+        See `phase_loss`.
+
+    Returns
+    -------
+    torch.Tensor
+        A scalar, or shape [batch] with "none".
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit or the reduction is unknown.
+
+    Example
+    -------
+    >>> latent = torch.tensor([[[1.0, -1.0]]])
+    >>> latent_spread_loss(latent, 3 * latent), latent_spread_loss(latent, -latent)
+    (tensor(4.0000), tensor(0.))
+    """
+    with torch.autocast(reference.device.type, enabled=False):
+        target, other, count = align(
+            single(reference), single(estimate), lengths, zero_mean=True
+        )
+        # the floor keeps the root's gradient finite
+        spreads = [
+            (x.square().sum(-1) / count.clamp(min=1) + SPREAD_FLOOR).sqrt()
+            for x in (target, other)
+        ]
+        values = (spreads[1] - spreads[0]).square().mean(-1)
     return _reduced(values, reduction)
 
 
@@ -431,6 +477,13 @@ def _at_resolution(
     if count is not None:
         lengths = stft.valid(count, reference.shape[-1]).float().mean(-1)
     return mixture_loss(target, other, lengths, reduction="none")
+
+
+def _frame_mean(x: Tensor, lengths: Tensor | None, reduction: str) -> Tensor:
+    """Average [batch, ..., frames], whose padding is zero, over what is valid."""
+    count = valid_samples(x, lengths) * (x[0].numel() // x.shape[-1])
+    total = x.flatten(1).sum(-1)
+    return _reduced(total / count.clamp(min=1).to(total), reduction)
 
 
 def _reduced(values: Tensor, reduction: str) -> Tensor:

@@ -133,7 +133,10 @@ def _draw_curve(axis: Any, history: Sequence[Mapping[str, float]]) -> None:
         style = {"marker": ".", "color": f"C{number}", "label": name.replace("_", " ")}
         if name.endswith("loss"):
             axis.plot(epochs, values, **style)
-        elif name.startswith("valid_"):
+        # losses have a figure of their own
+        elif (
+            name.startswith("valid_") and name.replace("valid_", "train_") not in names
+        ):
             second.plot(epochs, values, linestyle="--", **style)
     axis.set(xlabel="epoch", ylabel="loss")
     axis.xaxis.get_major_locator().set_params(integer=True)

@@ -14,7 +14,7 @@ from speechbrain_fusion.report.figures import import_pyplot
 
 # Frames of each item that are drawn.
 FRAMES = 60
-COLUMNS = 5
+COLUMNS = 6
 CLEAN = "clean"
 
 History = Sequence[Mapping[str, float]]

@@ -35,6 +35,7 @@ LOSSES = {
     "latent": losses.latent_match_loss,
     "prior": losses.latent_prior_loss,
     "anchor": losses.anchor_loss,
+    "spread": losses.latent_spread_loss,
     "invariance": losses.latent_match_loss,
     "remix": losses.anchor_loss,
 }

@@ -11,6 +11,7 @@ from speechbrain_fusion.losses import (
     cycle_loss,
     latent_match_loss,
     latent_prior_loss,
+    latent_spread_loss,
     magnitude_loss,
     mixture_loss,
     multi_resolution_loss,
@@ -50,6 +51,7 @@ CASES = {
     "phase": (phase_loss, lambda: (spectra(), phases())),
     "prior": (latent_prior_loss, lambda: (latents(),)),
     "latent match": (latent_match_loss, lambda: (latents(), latents(seed=9))),
+    "spread": (latent_spread_loss, lambda: (latents(), latents(seed=9))),
     "mixture": (mixture_loss, lambda: (spectra(), spectra(seed=9))),
     "mixture's amplitude": (mixture_loss, lambda: (spectra(), amplitudes())),
     "cycle": (cycle_loss, lambda: (spectra(), spectra(seed=9))),
@@ -152,15 +154,35 @@ def test_phase_loss_is_one_minus_cosine(angle):
         turn / turn.abs() * complex(math.cos(angle), math.sin(angle))
     )
     value = phase_loss(spectrum, turned.movedim(-1, 1))
-    assert value.item() == pytest.approx(1 - math.cos(angle), abs=1e-5)
+    expected = spectrum.square().sum(1).sqrt().mean() * (1 - math.cos(angle))
+    torch.testing.assert_close(value, expected, atol=1e-5, rtol=1e-4)
 
 
-def test_phase_loss_counts_loud_bins_and_no_level():
+def test_phase_loss_is_weighted_by_amplitude():
     spectrum, estimate = torch.zeros(1, 2, 1, 2), torch.zeros(1, 2, 1, 2)
     spectrum[0, 0, 0] = torch.tensor([3.0, 1.0])
     estimate[0, 0, 0] = torch.tensor([1.0, -1.0])
-    assert phase_loss(spectrum, estimate).item() == pytest.approx(0.5)
-    assert phase_loss(100 * spectrum, estimate).item() == pytest.approx(0.5)
+    # of two bins the weaker one is missed
+    assert phase_loss(spectrum, estimate).item() == pytest.approx(2 * 1.0 / 2)
+    assert phase_loss(4 * spectrum, estimate).item() == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.5, 1.0, 3.0])
+def test_spread_is_the_difference_of_standard_deviations(factor):
+    """Neither the mean of a latent nor the order of its frames counts."""
+    latent = latents()
+    other = 7.0 + factor * latent.flip(-1)
+    spread = latent.std(-1, correction=0)
+    expected = (spread * (factor - 1)).square().mean()
+    value = latent_spread_loss(latent, other)
+    torch.testing.assert_close(value, expected, rtol=1e-3, atol=1e-6)
+
+
+def test_spread_pulls_a_collapsed_latent_apart():
+    collapsed = (1 + 1e-3 * latents(seed=9)).requires_grad_()
+    latent_spread_loss(latents(), collapsed).backward()
+    moved = (collapsed - collapsed.grad).detach()
+    assert (moved.std(-1) > collapsed.std(-1)).all()
 
 
 def test_mixture_and_cycle_need_the_phase_of_spectra_alone():

@@ -1,0 +1,244 @@
+import csv
+import json
+import shlex
+import shutil
+
+import pytest
+import soundfile
+from speechbrain.utils.run_opts import RunOptions
+
+from speechbrain_fusion.brains import start_run
+from speechbrain_fusion.brains.compare import read_variants
+from tests.data.daps_tree import write_daps, write_noises, write_rooms
+from tests.data.librimix_tree import write
+from tests.ranks import torchrun
+from tests.recipes.running import ROOT, last_line, run_script
+
+RECIPE = ROOT / "recipes" / "daps_noisex"
+TRAIN = RECIPE / "train.py"
+SMALL = {
+    "output_folder": "out",
+    "speech_channels": "[12, 6]",
+    "mixture_channels": "[10, 12, 6]",
+    "fft_size": 256,
+    "fft_sizes": "[256, 128]",
+    "hop": 128,
+    "kernel": 3,
+    "speech_kernel": 1,
+    "segment": 0.25,
+    "test_segment": 0.4,
+    "speech_epochs": 1,
+    "number_of_epochs": 1,
+    "utterances": "null",
+    "train_loader": "{batch_size: 4, num_workers: 0}",
+    "eval_loader": "{batch_size: 4, num_workers: 0}",
+    "counts": "{clean_train: 8, clean_valid: 4, train: 10, valid: 10, test: 6}",
+    "examples": 1,
+}
+# the test's utterances are too short for PESQ and STOI
+METRICS = ("si_sdr", "llr", "wss", "segsnr")
+TERMS = ("mixture", "cycle", "complex_cycle", "pure_noise", "multi_resolution")
+TERMS += ("latent", "prior", "anchor", "invariance")
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    write_daps(tmp_path / "daps", scripts=("script1", "script2"))
+    write_noises(tmp_path / "noise")
+    return {"data_folder": tmp_path / "daps", "noise_folder": tmp_path / "noise"}
+
+
+@pytest.fixture
+def run_here(load_recipe):
+    return load_recipe(TRAIN)
+
+
+def make_arguments(name, corpus, **changes):
+    given = {**corpus, **SMALL, **changes}
+    return [f"hparams/{name}.yaml", *(f"--{k}={v}" for k, v in given.items())]
+
+
+def read_rows(path):
+    with open(path, encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["small", "shared_latent"])
+def test_a_run_leaves_tables_pictures_and_files(
+    corpus, run_here, tmp_path, name, capfd
+):
+    run_here(make_arguments(name, corpus))
+    out = tmp_path / "out"
+    pictures = ("run.png", "terms.png", "latents.png")
+    for file in ("test_summary.json", "history.json", "speech_history.json", *pictures):
+        assert (out / file).stat().st_size > 0
+    rows = read_rows(out / "test_items.csv")
+    assert len(rows) == 6
+    assert {row["condition"] for row in rows} == {"-5 dB", "+0 dB", "+5 dB"}
+    summary = json.loads((out / "test_summary.json").read_text())["metrics"]
+    for metric in METRICS:
+        figures = summary[metric]["channels"]["mean"]
+        assert figures["scored"] == 6
+        assert {"unprocessed", "enhanced", "noisy_phase"} <= {*figures}
+    (epoch,) = json.loads((out / "history.json").read_text())
+    for term in TERMS:
+        assert {f"train_{term}", f"valid_{term}"} <= {*epoch}
+    sounds = [soundfile.info(path) for path in (out / "examples").glob("*.wav")]
+    assert {(x.channels, x.samplerate) for x in sounds} == {(1, 16000)}
+    shown = capfd.readouterr().out
+    assert shown.index("-5 dB") < shown.index("+0 dB")
+    assert "measured by others on ANOTHER test set" in shown
+    assert "poster    pesq  1.840  1.890  1.910" in shown
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["irm", "cirm", "sse", "sse_published"])
+def test_peers_are_yaml_files(corpus, run_here, tmp_path, name):
+    changes = {} if name in ("irm", "cirm") else {"fft_sizes": "[256]"}
+    run_here(make_arguments(name, corpus, **changes))
+    rows = read_rows(tmp_path / "out" / "test_items.csv")
+    assert len(rows) == 6
+    stages = (tmp_path / "out" / "save" / "speech").is_dir()
+    assert stages == (name not in ("irm", "cirm"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"modulation": "tensor"},
+        {"modulation": "global", "main_loss": "latent"},
+        {"precision": "bf16"},
+        {"latent_norm": "false", "final_norm": "true", "latent_noise": 1.0},
+        {"noisy_phase": "true", "bound": "false"},
+        {"share": "space", "mixture_channels": "[10, 6]"},
+        {"loss_weights": "{remix: 1.0}"},
+        {"simulated_rooms": 3, "disjoint": "[speaker, noise]"},
+        {"pure_noise": 0.0},
+    ],
+)
+def test_choices_are_options(corpus, run_here, tmp_path, changes):
+    run_here(make_arguments("small", corpus, **changes))
+    assert (tmp_path / "out" / "test_items.csv").stat().st_size > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", read_variants(RECIPE / "compare.yaml").values())
+def test_compared_systems_run(corpus, load_recipe, tmp_path, words):
+    file, *own = shlex.split(words)
+    changes = {
+        name: value
+        for name, value in SMALL.items()
+        if not any(x.startswith(f"--{name}=") for x in own)
+    }
+    if "sse" in file:
+        changes["fft_sizes"] = "[256]"
+    own = [x.replace("[512]", "[256]") for x in own]
+    given = [f"--{k}={v}" for k, v in {**corpus, **changes}.items()]
+    load_recipe(TRAIN)([file, *own, *given])
+    assert len(read_rows(tmp_path / "out" / "test_items.csv")) == 6
+
+
+def test_compared_systems_train_for_equally_many_steps(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    steps = {}
+    for name, words in read_variants(RECIPE / "compare.yaml").items():
+        arguments = [*shlex.split(words), f"--output_folder={name}"]
+        hparams, _ = start_run(arguments, TRAIN)
+        brain = hparams["brain"](hparams, RunOptions())
+        counts, size = hparams["counts"], hparams["train_loader"]["batch_size"]
+        steps[name] = hparams["number_of_epochs"] * counts["train"] // size
+        if hasattr(brain, "enhancer"):
+            steps[name] += hparams["speech_epochs"] * counts["clean_train"] // size
+        assert brain.hparams.epoch_counter.limit_to_stop > hparams["number_of_epochs"]
+    assert len(set(steps.values())) == 1
+
+
+def test_published_sizes_are_configurations(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    hparams, _ = start_run(["hparams/sse_published.yaml"], TRAIN)
+    enhancer, speech = hparams["enhancer"], hparams["speech"]
+    assert sum(p.numel() for p in speech.parameters()) == 6_092_739
+    own = [*enhancer.encoder.parameters(), *enhancer.decoder.parameters()]
+    assert sum(p.numel() for p in own) == 9_444_787
+    hparams, _ = start_run(["hparams/shared_latent.yaml"], TRAIN)
+    assert hparams["speech"].stft.fft_sizes == (1024, 512, 256, 128)
+    assert hparams["speech"].stft.main.hop == 32
+
+
+@pytest.mark.slow
+def test_without_data_the_demo_corpus_is_daps(run_here, tmp_path):
+    run_here(make_arguments("small", {}, demo_folder="demo"))
+    assert len(read_rows(tmp_path / "out" / "test_items.csv")) == 6
+    assert (tmp_path / "demo" / "clean").is_dir()
+    rooms = {row["room"] for row in read_rows(tmp_path / "out" / "test_items.csv")}
+    assert rooms - {""}
+
+
+@pytest.mark.slow
+def test_own_talkers_and_rooms_are_enough(run_here, tmp_path, recordings):
+    write_rooms(tmp_path / "rooms")
+    corpus = {"recordings": recordings, "rooms_folder": tmp_path / "rooms"}
+    run_here(make_arguments("small", corpus, loop_noise="true"))
+    rows = read_rows(tmp_path / "out" / "test_items.csv")
+    assert {row["talker"] for row in rows} <= {"test0", "test1"}
+    assert all(row["room"].startswith("room") for row in rows)
+
+
+@pytest.mark.slow
+def test_a_stage_one_of_another_run_can_be_taken(corpus, run_here, tmp_path):
+    run_here(make_arguments("small", corpus))
+    saved = tmp_path / "out" / "save" / "speech"
+    changes = {"output_folder": "next", "speech_checkpoint": saved, "speech_epochs": 0}
+    run_here(make_arguments("small", corpus, **changes))
+    assert not list((tmp_path / "next").glob("save/speech/CKPT*"))
+    assert (tmp_path / "next/test_items.csv").stat().st_size > 0
+    with pytest.raises(ValueError, match=r"out: holds a run with other .*latent_noise"):
+        run_here(make_arguments("small", corpus, latent_noise=0.7))
+
+
+@pytest.mark.slow
+def test_two_processes_finish_both_stages(corpus, tmp_path):
+    """Batches that lack noise, or speech, on one process do not stop the other."""
+    arguments = make_arguments(
+        "small", corpus, train_loader="{batch_size: 1, num_workers: 0}"
+    )
+    torchrun(2, TRAIN, arguments, tmp_path)
+    assert len(read_rows(tmp_path / "out" / "test_items.csv")) == 6
+    figures = json.loads((tmp_path / "out" / "history.json").read_text())[0]
+    assert all(abs(value) < 1e6 for value in figures.values())
+
+
+BAD = {
+    "no corpus": ({"data_folder": "nowhere"}, r"nowhere.*expected"),
+    "noise missing": ({"noise_folder": "null"}, r"noise_folder: expected a folder"),
+    "short clips": ({"segment": 0.01}, r"segment: .*256 samples, got 0.01"),
+    "no stage one": ({"speech_epochs": 0}, r"stage two needs a trained speech autoenc"),
+    "wrong stage one": ({"speech_checkpoint": "no"}, r"no: no checkpoint of a speech"),
+    "disjoint": ({"disjoint": "[voice]"}, r"voice"),
+    "share": ({"share": "all"}, r"share: expected one of"),
+    "select": ({"select": "si_sdr"}, r"select: expected"),
+    "unknown metric": ({"table_metrics": "[x]"}, r"table_metrics: expected some of"),
+    "unknown key": ({"batchsize": 4}, r"no such key: \['batchsize'\]"),
+}
+
+
+@pytest.mark.parametrize(("changes", "pattern"), BAD.values(), ids=BAD)
+def test_bad_input_is_named_before_training(
+    corpus, run_here, tmp_path, changes, pattern
+):
+    with pytest.raises(Exception, match=pattern):
+        run_here(make_arguments("small", {**corpus, **changes}))
+    assert not (tmp_path / "out/test_summary.json").exists()
+    assert not list(tmp_path.glob("out/save/**/CKPT*"))
+
+
+@pytest.mark.slow
+def test_an_incomplete_daps_ends_with_one_line_that_names_it(corpus, tmp_path):
+    (tmp_path / "daps/ipad_office1/f1_script1_ipad_office1.wav").unlink()
+    shutil.rmtree(tmp_path / "noise")
+    write(tmp_path / "noise" / "a.wav", [0.0] * 9, 16000)
+    done = run_script(TRAIN, make_arguments("small", corpus), tmp_path)
+    assert done.returncode != 0
+    assert "f1_script1_ipad_office1" in done.stdout + last_line(done.stdout)
