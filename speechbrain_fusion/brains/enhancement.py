@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import soundfile
 import speechbrain as sb
 import torch
 from speechbrain.nnet.schedulers import update_learning_rate
@@ -18,21 +17,20 @@ from speechbrain.utils.logger import get_logger
 from speechbrain.utils.run_opts import RunOptions
 from torch import Tensor
 
+from speechbrain_fusion.brains.rehearsal import LOSS, check_names
 from speechbrain_fusion.brains.state import History, RandomStates, gather, mean
 from speechbrain_fusion.data.batch import Batch
 from speechbrain_fusion.data.batching import DynamicBatches
 from speechbrain_fusion.data.sampler import EpochSampler
-from speechbrain_fusion.metrics.info import metric_info
 from speechbrain_fusion.metrics.table import MetricTable, evaluate
 from speechbrain_fusion.metrics.text import published_text
-from speechbrain_fusion.report.run import write_report
+from speechbrain_fusion.report.run import write_example, write_report
 
 logger = get_logger(__name__)
 
 Brain = TypeVar("Brain", bound="EnhancementBrain")
 
 LIMITS = ("max_batch_seconds", "max_batch_size")
-LOSS = "loss"
 
 
 class EnhancementBrain(sb.Brain):
@@ -75,7 +73,7 @@ class EnhancementBrain(sb.Brain):
         self.history = History()
         self.example: dict[str, Tensor] | None = None
         self.table = self._new_table()
-        self._check_names()
+        check_names(self.hparams)
         if self.checkpointer is not None:
             self.checkpointer.add_recoverable("history", self.history)
             self.checkpointer.add_recoverable("random_states", RandomStates())
@@ -92,26 +90,6 @@ class EnhancementBrain(sb.Brain):
             run_opts=run_opts,
             checkpointer=hparams["checkpointer"],
         )
-
-    def _check_names(self) -> None:
-        """Refuse a criterion or weights that nothing of the YAML belongs to."""
-        known, chosen = list(self.hparams.valid_metrics), self.hparams.select
-        if chosen not in [*known, LOSS]:
-            raise ValueError(
-                f"select: expected one of valid_metrics, {known}, or {LOSS}, got "
-                f"{chosen!r}"
-            )
-        if LOSS in known:
-            raise ValueError(f"valid_metrics: expected no metric named {LOSS}")
-        if chosen != LOSS and metric_info(chosen).better == "lower":
-            raise ValueError(
-                f"select: expected a metric of which more is better, got {chosen!r}"
-            )
-        losses, weights = sorted(self.hparams.losses), sorted(self.hparams.loss_weights)
-        if losses != weights:
-            raise ValueError(f"loss_weights: expected keys {losses}, got {weights}")
-        if not any(self.hparams.loss_weights.values()):
-            raise ValueError("loss_weights: expected one that is not 0")
 
     def _new_table(self) -> MetricTable:
         return MetricTable(channels=tuple(self.hparams.channels))
@@ -270,13 +248,7 @@ class EnhancementBrain(sb.Brain):
             example = {k: s[item, :, :count].cpu() for k, s in signals.items()}
             self.example = self.example or example
             self.kept += 1
-            folder.mkdir(parents=True, exist_ok=True)
-            for kind, signal in example.items():
-                path = folder / f"{name}_{kind}.wav"
-                # as floats: a scale-invariant loss lets a network exceed full scale
-                soundfile.write(
-                    path, signal.T.numpy(), self.hparams.sample_rate, subtype="FLOAT"
-                )
+            write_example(folder, name, example, self.hparams.sample_rate)
 
     # -- stages ----------------------------------------------------------------
 

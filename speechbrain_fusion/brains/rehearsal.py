@@ -1,11 +1,51 @@
-"""What a test needs is tried before anything is trained."""
+"""What is wrong with a YAML's settings, and what a test lacks, before any training."""
 
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from speechbrain_fusion.metrics.info import metric_info
 from speechbrain_fusion.metrics.table import evaluate
+
+LOSS = "loss"
+
+
+def check_names(hparams: Any) -> None:
+    """Refuse a criterion or weights that nothing of the YAML belongs to.
+
+    Arguments
+    ---------
+    hparams : namespace
+        select, valid_metrics, losses and loss_weights: see `EnhancementBrain`.
+
+    Raises
+    ------
+    ValueError
+        Naming the key and what was expected.
+
+    Example
+    -------
+    >>> from types import SimpleNamespace
+    >>> given = {"select": "loss", "valid_metrics": {}, "losses": {"snr": None}}
+    >>> check_names(SimpleNamespace(loss_weights={"snr": 1.0}, **given))
+    """
+    known, chosen = list(hparams.valid_metrics), hparams.select
+    if chosen not in [*known, LOSS]:
+        raise ValueError(
+            f"select: expected one of valid_metrics, {known}, or {LOSS}, got {chosen!r}"
+        )
+    if LOSS in known:
+        raise ValueError(f"valid_metrics: expected no metric named {LOSS}")
+    if chosen != LOSS and metric_info(chosen).better == "lower":
+        raise ValueError(
+            f"select: expected a metric of which more is better, got {chosen!r}"
+        )
+    losses, weights = sorted(hparams.losses), sorted(hparams.loss_weights)
+    if losses != weights:
+        raise ValueError(f"loss_weights: expected keys {losses}, got {weights}")
+    if not any(hparams.loss_weights.values()):
+        raise ValueError("loss_weights: expected one that is not 0")
 
 
 def white_noise(rate: int) -> Tensor:

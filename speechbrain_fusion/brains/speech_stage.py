@@ -14,7 +14,8 @@ from speechbrain.utils.logger import get_logger
 from torch import Tensor
 
 from speechbrain_fusion.brains.checkpointer import Checkpointer
-from speechbrain_fusion.brains.enhancement import LOSS, EnhancementBrain
+from speechbrain_fusion.brains.enhancement import EnhancementBrain
+from speechbrain_fusion.brains.rehearsal import LOSS
 from speechbrain_fusion.brains.state import mean
 from speechbrain_fusion.data.batch import Batch
 from speechbrain_fusion.data.files import written_whole

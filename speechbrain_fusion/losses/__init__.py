@@ -1,7 +1,12 @@
 """Losses: pure functions of (reference, estimate, lengths)."""
 
 from speechbrain_fusion.losses.interaural import ild_loss, ipd_loss
-from speechbrain_fusion.losses.latent import latent_loss
+from speechbrain_fusion.losses.latent import (
+    latent_loss,
+    latent_match_loss,
+    latent_prior_loss,
+    latent_spread_loss,
+)
 from speechbrain_fusion.losses.mbstoi import MBSTOILoss
 from speechbrain_fusion.losses.pit import (
     best_permutation,
@@ -13,16 +18,16 @@ from speechbrain_fusion.losses.shared_latent import (
     anchor_loss,
     complex_cycle_loss,
     cycle_loss,
-    latent_match_loss,
-    latent_prior_loss,
-    latent_spread_loss,
     mixture_loss,
-    multi_resolution_loss,
-    phase_loss,
     pure_noise_loss,
 )
 from speechbrain_fusion.losses.signal import si_sdr_loss, snr_loss
-from speechbrain_fusion.losses.spectral import complex_loss, magnitude_loss
+from speechbrain_fusion.losses.spectral import (
+    complex_loss,
+    magnitude_loss,
+    multi_resolution_loss,
+    phase_loss,
+)
 
 __all__ = [
     "MBSTOILoss",

@@ -7,15 +7,23 @@ neither padding nor the number of processes changes them. Computed in float32 (f
 for float64 inputs), inside autocast too.
 
 Source: Li et al., "On the importance of power compression and phase estimation in
-monaural speech dereverberation", JASA Express Letters 1(1), 2021 (compression).
+monaural speech dereverberation", JASA Express Letters 1(1), 2021 (compression); Li,
+Sun, Wang, Naqvi, "Joint Learning with Shared Latent Space for Self-Supervised Monaural
+Speech Enhancement", SSPD 2023 (phase, several resolutions).
 """
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from speechbrain_fusion.losses.means import reduced, valid_mean
 from speechbrain_fusion.losses.signal import REDUCTIONS, check_pair, valid_samples
 from speechbrain_fusion.nnet.chunks import valid_steps
 from speechbrain_fusion.nnet.compressed_stft import FLOOR, compress, modulus, single
+from speechbrain_fusion.nnet.resolutions import MultiResolutionSTFT
+
+RESOLUTIONS = (1024, 512, 256, 128)
 
 
 def magnitude_loss(
@@ -141,3 +149,120 @@ def _spectrum(x: Tensor) -> Tensor:
 
 def _compressed(magnitude: Tensor, exponent: float) -> Tensor:
     return magnitude if exponent == 1 else magnitude.clamp(min=FLOOR).pow(exponent)
+
+
+def phase_loss(
+    reference: Tensor,
+    estimate: Tensor,
+    lengths: Tensor | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """1 - cos of the difference of phases, weighted by the target's amplitude.
+
+    Arguments
+    ---------
+    reference : torch.Tensor
+        Spectra, shape [batch, 2, frames, bins].
+    estimate : torch.Tensor
+        Points on the unit circle, same shape.
+    lengths : torch.Tensor, optional
+        Relative lengths in (0, 1] in frames, shape [batch]; None for all of it.
+    reduction : str
+        "mean" over items, or "none".
+
+    Returns
+    -------
+    torch.Tensor
+        Mean over bins of what amplitude is missed, from 0 to twice the amplitude; a
+        scalar, or shape [batch] with "none".
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit or the reduction is unknown.
+
+    Example
+    -------
+    >>> spectrum = torch.tensor([3.0, 4.0]).view(1, 2, 1, 1)
+    >>> phase_loss(spectrum, -spectrum / 5).round()
+    tensor(10.)
+    """
+    check_pair(reference, estimate, lengths)
+    with torch.autocast(reference.device.type, enabled=False):
+        target, other = (own_frames(single(x), lengths) for x in (reference, estimate))
+        amplitude = (modulus(target) - FLOOR).clamp(min=0)
+        missed = amplitude - (target * other).sum(1)
+        return valid_mean(missed.transpose(1, 2), lengths, reduction)
+
+
+def multi_resolution_loss(
+    reference: Tensor,
+    estimate: Tensor,
+    lengths: Tensor | None = None,
+    fft_sizes: Sequence[int] = RESOLUTIONS,
+    compression: float = 0.5,
+    reduction: str = "mean",
+) -> Tensor:
+    """Mean over resolutions of the errors of compressed amplitudes and spectra.
+
+    Arguments
+    ---------
+    reference, estimate : torch.Tensor
+        Signals, shape [batch, time] or [batch, channels, time].
+    lengths : torch.Tensor, optional
+        Relative lengths in (0, 1] in samples, shape [batch]; None for all of it.
+    fft_sizes : sequence of int
+        Samples of the windows (Hann), which overlap by three quarters.
+    compression : float
+        Exponent of the magnitudes.
+    reduction : str
+        "mean" over items, or "none".
+
+    Returns
+    -------
+    torch.Tensor
+        A scalar, or shape [batch] with "none".
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit, a size is no multiple of four or the reduction is
+        unknown.
+
+    Example
+    -------
+    >>> signal = torch.randn(2, 8000, generator=torch.Generator().manual_seed(0))
+    >>> multi_resolution_loss(signal, signal)
+    tensor(0.)
+    """
+    check_pair(reference, estimate, lengths)
+    if not fft_sizes or any(size < 4 or size % 4 for size in fft_sizes):
+        raise ValueError(f"fft_sizes: expected multiples of 4, got {[*fft_sizes]}")
+    count = None if lengths is None else valid_samples(reference, lengths)
+    channels = reference[0].numel() // reference.shape[-1]
+    target, other = (single(x).reshape(-1, x.shape[-1]) for x in (reference, estimate))
+    if count is not None:
+        count = count.repeat_interleave(channels)
+    errors = [
+        _at_resolution(target, other, count, size, compression) for size in fft_sizes
+    ]
+    values = torch.stack(errors).mean(0).view(len(reference), -1).mean(-1)
+    return reduced(values, reduction)
+
+
+def _at_resolution(
+    reference: Tensor,
+    estimate: Tensor,
+    count: Tensor | None,
+    size: int,
+    compression: float,
+) -> Tensor:
+    stft = MultiResolutionSTFT((size,), size // 4, compression).to(reference)
+    target, other = (stft.analyze(x, count) for x in (reference, estimate))
+    lengths = None
+    if count is not None:
+        lengths = stft.valid(count, reference.shape[-1]).float().mean(-1)
+    pair = target, other, lengths
+    return magnitude_loss(*pair, reduction="none") + complex_loss(
+        *pair, reduction="none"
+    )

@@ -20,7 +20,7 @@ from speechbrain_fusion.metrics.perceptual import estoi, pesq, stoi
 from speechbrain_fusion.metrics.separation import sdr
 from speechbrain_fusion.metrics.signal import si_sdr, snr
 from speechbrain_fusion.metrics.table import MetricTable, evaluate
-from speechbrain_fusion.metrics.text import condition_text, summary_text
+from speechbrain_fusion.metrics.text import condition_text, published_text, summary_text
 
 __all__ = [
     "MetricTable",
@@ -40,6 +40,7 @@ __all__ = [
     "over_suppression",
     "paired_difference",
     "pesq",
+    "published_text",
     "read_scores",
     "residual_noise",
     "sdr",

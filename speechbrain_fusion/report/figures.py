@@ -141,6 +141,7 @@ def _draw_curve(axis: Any, history: Sequence[Mapping[str, float]]) -> None:
     axis.set(xlabel="epoch", ylabel="loss")
     axis.xaxis.get_major_locator().set_params(integer=True)
     second.set_ylabel("validation metric")
+    second.set_visible(bool(second.get_lines()))
     handles = [line for part in (axis, second) for line in part.get_lines()]
     axis.legend(
         handles=handles,

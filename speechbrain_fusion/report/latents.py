@@ -90,8 +90,8 @@ def draw_latents(path: Path, latents: Mapping[str, Tensor]) -> None:
         points, color = project(latents[name]), f"C{number + 1}"
         axis.scatter(*clean.T, s=8, alpha=0.5, color="C0", label=CLEAN, linewidths=0)
         axis.scatter(*points.T, s=8, alpha=0.5, color=color, label=name, linewidths=0)
-        apart = _apart(latents[CLEAN], latents[name])
-        axis.set_title(f"{name}: {apart:.2f} from clean", fontsize="medium")
+        distance = apart(latents[CLEAN], latents[name])
+        axis.set_title(f"{name}: {distance:.2f} from clean", fontsize="medium")
         axis.set(xlabel="first principal component")
         axis.legend(loc="upper right", fontsize="small")
     axes[0, 0].set_ylabel("second principal component")
@@ -118,8 +118,24 @@ def _principal_components(latents: Mapping[str, Tensor]) -> Any:
     return lambda latent: fitted.transform(latent.numpy())
 
 
-def _apart(clean: Tensor, other: Tensor) -> float:
-    """Root mean square distance from clean, in units of the clean ones' spread."""
+def apart(clean: Tensor, other: Tensor) -> float:
+    """Compute the distance of latents from clean ones, in units of those ones' spread.
+
+    Arguments
+    ---------
+    clean, other : torch.Tensor
+        Of the same frames, [frames, channels].
+
+    Returns
+    -------
+    float
+        Root of the ratio of mean squares; 1 if all others are the clean ones' mean.
+
+    Example
+    -------
+    >>> round(apart(torch.tensor([[0.0], [2.0]]), torch.tensor([[0.0], [4.0]])), 3)
+    1.414
+    """
     spread = (clean - clean.mean(0)).square().sum(-1).mean().clamp(min=1e-12)
     return float(((other - clean).square().sum(-1).mean() / spread).sqrt())
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import soundfile
 from torch import Tensor
 
 from speechbrain_fusion.data.files import written_whole
@@ -73,3 +74,34 @@ def _by_condition(table: MetricTable, condition: str, metrics: Sequence[str]) ->
     if any(condition in row for row in table.to_rows()):
         return condition_text(table, condition, metrics)
     return f"no table by {condition}: no item has one"
+
+
+def write_example(
+    folder: Path, name: str, signals: Mapping[str, Tensor], rate: int
+) -> None:
+    """Write the signals of one item, each to a file of its own.
+
+    Arguments
+    ---------
+    folder : Path
+        It is made if it does not exist.
+    name : str
+        Of the item, with which the files begin.
+    signals : dict of str to Tensor
+        By what they are, [channels, time].
+    rate : int
+        Sample rate in Hz.
+
+    Example
+    -------
+    >>> import torch
+    >>> folder = getfixture("tmp_path")
+    >>> write_example(folder, "item", {"noisy": torch.zeros(1, 8)}, 8000)
+    >>> [path.name for path in folder.iterdir()]
+    ['item_noisy.wav']
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for kind, signal in signals.items():
+        path = folder / f"{name}_{kind}.wav"
+        # as floats: a scale-invariant loss lets a network exceed full scale
+        soundfile.write(path, signal.T.numpy(), rate, subtype="FLOAT")

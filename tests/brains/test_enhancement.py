@@ -257,6 +257,37 @@ def test_an_unknown_criterion_is_refused_before_training(tmp_path):
         make_brain(tmp_path, select="pesq")
 
 
+def test_the_lowest_validation_loss_can_decide(tmp_path, monkeypatch):
+    brain = make_brain(tmp_path, epochs=3, select="loss", valid_metrics={})
+    losses, decide = iter([2.0, 1.0, 3.0]), brain._decide
+    states = []
+
+    def decide_so(epoch, loss):
+        states.append([p.detach().clone() for p in brain.modules.parameters()])
+        decide(epoch, next(losses))
+
+    monkeypatch.setattr(brain, "_decide", decide_so)
+    train(brain)
+    assert [x["valid_loss"] for x in brain.history.epochs] == [2.0, 1.0, 3.0]
+    brain.on_evaluate_start(**brain.best_checkpoint())
+    for found, expected in zip(brain.modules.parameters(), states[1], strict=True):
+        assert torch.equal(found, expected)
+
+
+def test_a_metric_cannot_be_named_as_the_loss(tmp_path):
+    with pytest.raises(ValueError, match="valid_metrics: expected no metric named los"):
+        make_brain(tmp_path, select="loss", valid_metrics={"loss": si_sdr_loss})
+
+
+def test_published_figures_are_printed_as_others(tmp_path, capsys):
+    published = {"published": {"SSE": {"pesq": [1.3]}}, "published_for": ["0 dB"]}
+    brain = train(make_brain(tmp_path, epochs=1, **published))
+    brain.evaluate(ToyScenes(2, seed=3), max_key="si_sdr")
+    shown = capsys.readouterr().out
+    assert "measured by others on ANOTHER test set" in shown
+    assert shown.splitlines()[-1].split() == ["SSE", "pesq", "1.300"]
+
+
 def test_weights_must_fit_the_losses(tmp_path):
     with pytest.raises(ValueError, match=r"loss_weights: expected keys \['si_sdr'\]"):
         make_brain(tmp_path, losses={"si_sdr": si_sdr_loss}, loss_weights={"snr": 1.0})

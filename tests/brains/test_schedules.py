@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 
@@ -12,7 +14,7 @@ def rates(**options):
 def test_the_rate_is_held_and_then_falls_linearly_to_its_end():
     found = rates(epochs=10, hold=0.5, final=0.1)
     assert found[:5] == [1.0] * 5
-    steps = [a - b for a, b in zip(found[4:], found[5:], strict=False)]
+    steps = [a - b for a, b in itertools.pairwise(found[4:])]
     assert steps == pytest.approx([0.18] * 5)
     assert found[-1] == pytest.approx(0.1)
 

@@ -12,6 +12,7 @@ from speechbrain_fusion.metrics import (
     composite,
     condition_text,
     evaluate,
+    published_text,
     si_sdr,
     snr,
     summary_text,
@@ -235,3 +236,15 @@ def test_a_metric_of_several_names_has_a_row_for_each_in_two_ears_too():
     row = table.to_rows()[1]
     assert row["wss_enhanced_left"] == pytest.approx(left.item())
     assert row["wss_enhanced_right"] == pytest.approx(right.item())
+
+
+def test_published_figures_must_be_as_many_as_what_they_are_for():
+    text = published_text({"A": {"x": [1.0, 2.0]}, "B": {"y": [3.0, 4.0]}}, ["p", "q"])
+    rows = [line.split() for line in text.splitlines()]
+    assert rows[1:] == [
+        ["system", "metric", "p", "q"],
+        ["A", "x", "1.000", "2.000"],
+        ["B", "y", "3.000", "4.000"],
+    ]
+    with pytest.raises(ValueError, match="expected 2 values of A's x, got 1"):
+        published_text({"A": {"x": [1.0]}}, ["p", "q"])
