@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from speechbrain_fusion.losses.means import reduced, valid_mean
-from speechbrain_fusion.losses.signal import REDUCTIONS, check_pair, valid_samples
+from speechbrain_fusion.losses.signal import check_pair, valid_samples
 from speechbrain_fusion.nnet.chunks import valid_steps
 from speechbrain_fusion.nnet.compressed_stft import FLOOR, compress, modulus, single
 from speechbrain_fusion.nnet.resolutions import MultiResolutionSTFT
@@ -109,46 +109,6 @@ def complex_loss(
             for x in (reference, estimate)
         )
         return _distance(target, other, lengths, reduction)
-
-
-def _distance(
-    reference: Tensor, estimate: Tensor, lengths: Tensor | None, reduction: str
-) -> Tensor:
-    if reduction not in REDUCTIONS:
-        raise ValueError(f"reduction must be one of {REDUCTIONS}, got {reduction!r}")
-    check_pair(reference, estimate, lengths)
-    distance = own_frames(estimate - reference, lengths)
-    total = distance.square().flatten(1).sum(-1)
-    frames = reference.shape[-2]
-    own = frames if lengths is None else valid_samples(reference.mT, lengths)
-    count = torch.as_tensor(own).clamp(min=1) * (reference[0].numel() // frames)
-    values = total / count.to(total)
-    return values.mean() if reduction == "mean" else values
-
-
-def own_frames(x: Tensor, lengths: Tensor | None) -> Tensor:
-    """Blank the padding, also before any power is taken of it."""
-    if lengths is None:
-        return x
-    own = valid_steps(valid_samples(x.mT, lengths), x.shape[-2])
-    shape = [len(x), *[1] * (x.dim() - 3), x.shape[-2], 1]
-    return x.masked_fill(~own.view(shape), 0.0)
-
-
-def _magnitude(x: Tensor) -> Tensor:
-    """Take magnitudes [batch, frames, bins] of what may be spectra."""
-    return single(x) if x.dim() == 3 else modulus(_spectrum(x))
-
-
-def _spectrum(x: Tensor) -> Tensor:
-    if x.dim() != 4 or x.shape[1] != 2:
-        shape = tuple(x.shape)
-        raise ValueError(f"expected spectra [batch, 2, frames, bins], got {shape}")
-    return single(x)
-
-
-def _compressed(magnitude: Tensor, exponent: float) -> Tensor:
-    return magnitude if exponent == 1 else magnitude.clamp(min=FLOOR).pow(exponent)
 
 
 def phase_loss(
@@ -248,6 +208,39 @@ def multi_resolution_loss(
     ]
     values = torch.stack(errors).mean(0).view(len(reference), -1).mean(-1)
     return reduced(values, reduction)
+
+
+def _distance(
+    reference: Tensor, estimate: Tensor, lengths: Tensor | None, reduction: str
+) -> Tensor:
+    check_pair(reference, estimate, lengths)
+    distance = own_frames(estimate - reference, lengths)
+    return valid_mean(distance.square().mT, lengths, reduction)
+
+
+def own_frames(x: Tensor, lengths: Tensor | None) -> Tensor:
+    """Blank the padding, also before any power is taken of it."""
+    if lengths is None:
+        return x
+    own = valid_steps(valid_samples(x.mT, lengths), x.shape[-2])
+    shape = [len(x), *[1] * (x.dim() - 3), x.shape[-2], 1]
+    return x.masked_fill(~own.view(shape), 0.0)
+
+
+def _magnitude(x: Tensor) -> Tensor:
+    """Take magnitudes [batch, frames, bins] of what may be spectra."""
+    return single(x) if x.dim() == 3 else modulus(_spectrum(x))
+
+
+def _spectrum(x: Tensor) -> Tensor:
+    if x.dim() != 4 or x.shape[1] != 2:
+        shape = tuple(x.shape)
+        raise ValueError(f"expected spectra [batch, 2, frames, bins], got {shape}")
+    return single(x)
+
+
+def _compressed(magnitude: Tensor, exponent: float) -> Tensor:
+    return magnitude if exponent == 1 else magnitude.clamp(min=FLOOR).pow(exponent)
 
 
 def _at_resolution(
