@@ -17,7 +17,7 @@ from speechbrain.utils.logger import get_logger
 from speechbrain.utils.run_opts import RunOptions
 from torch import Tensor
 
-from speechbrain_fusion.brains.rehearsal import LOSS, check_names
+from speechbrain_fusion.brains.rehearsal import LOSS, check_names, rehearse
 from speechbrain_fusion.brains.state import History, RandomStates, gather, mean
 from speechbrain_fusion.data.batch import Batch
 from speechbrain_fusion.data.batching import DynamicBatches
@@ -74,6 +74,8 @@ class EnhancementBrain(sb.Brain):
         self.example: dict[str, Tensor] | None = None
         self.table = self._new_table()
         check_names(self.hparams)
+        if self.listed_metrics() is not None:
+            rehearse(self.hparams)
         if self.checkpointer is not None:
             self.checkpointer.add_recoverable("history", self.history)
             self.checkpointer.add_recoverable("random_states", RandomStates())
@@ -175,8 +177,24 @@ class EnhancementBrain(sb.Brain):
         with torch.no_grad(), self.evaluation_ctx:
             predictions = self.compute_forward(batch, stage)
             loss = self.compute_objectives(predictions, batch, stage)
+        self.note({LOSS: loss}, len(batch))
         self.score(batch, predictions, stage)
         return loss.detach().cpu()
+
+    def note(self, figures: Mapping[str, Tensor], items: int) -> None:
+        """Add a batch's means to the sums of a validation or a test."""
+        for name, value in figures.items():
+            self.sums[name] = self.sums.get(name, 0.0) + items * float(value)
+            self.items[name] = self.items.get(name, 0) + items
+
+    def noted(self) -> dict[str, float]:
+        """Return what has been noted, as means over the items of all processes."""
+        states = gather((self.sums, self.items))
+        return {
+            name: sum(sums[name] for sums, _ in states)
+            / sum(items[name] for _, items in states)
+            for name in self.sums
+        }
 
     # -- the task --------------------------------------------------------------
 
@@ -256,6 +274,8 @@ class EnhancementBrain(sb.Brain):
         """Begin the tables of a stage anew."""
         self.table = self._new_table()
         self.example, self.kept = None, 0
+        self.sums: dict[str, float] = {}
+        self.items: dict[str, int] = {}
 
     def on_stage_end(
         self, stage: sb.Stage, stage_loss: float, epoch: int | None = None
@@ -266,7 +286,8 @@ class EnhancementBrain(sb.Brain):
             return
         self._merge_tables()
         if stage == sb.Stage.VALID and epoch is not None:
-            self._decide(epoch, stage_loss)
+            # upstream's mean over batches passes over those that are not finite
+            self._decide(epoch, **self.noted())
         elif if_main_process():
             lines = write_report(
                 Path(self.hparams.output_folder),
@@ -276,8 +297,11 @@ class EnhancementBrain(sb.Brain):
                 self.hparams.sample_rate,
                 by=self.hparams.table_by,
                 listed=self.listed_metrics(),
+                curves=[*self.hparams.valid_metrics],
             )
-            print("\n".join([*lines, *self.closing_lines()]))
+            print("\n".join(lines))
+            # last, as some of it is drawn
+            print("\n".join(self.closing_lines()))
 
     def closing_lines(self) -> list[str]:
         """Return what else is printed after a test."""
@@ -302,24 +326,24 @@ class EnhancementBrain(sb.Brain):
         """Return what else an epoch of training is to be remembered by."""
         return {}
 
-    def validation_figures(self) -> dict[str, float]:
-        """Return what else a validation is to be remembered by."""
-        return {}
-
     def _merge_tables(self) -> None:
         """Give every process the items of all."""
         for state in gather(self.table.state()):
             self.table.merge(state)
 
-    def _decide(self, epoch: int, stage_loss: float) -> None:
+    def _decide(self, epoch: int, loss: float, **terms: float) -> None:
         """Set the rate, keep the best checkpoint and stop when nothing improves."""
-        losses = gather(float(stage_loss))
         scores = {
             name: entry["mean"]["enhanced"]
             for name, entry in self.table.summary().items()
         }
-        loss, select = sum(losses) / len(losses), self.hparams.select
+        select = self.hparams.select
         chosen = loss if select == LOSS else float(scores[select])
+        if select == LOSS and not math.isfinite(chosen):
+            raise ValueError(
+                f"select: the validation's loss is {chosen} in epoch {epoch}, expected "
+                "a finite one; the checkpoints of before are as they were"
+            )
         if math.isnan(chosen):
             raise ValueError(f"select: {select} scored no item of the validation set")
         worse = chosen if select == LOSS else -chosen
@@ -327,8 +351,7 @@ class EnhancementBrain(sb.Brain):
         update_learning_rate(self.optimizer, next_rate)
         if hasattr(self.hparams.epoch_counter, "update_metric"):
             self.hparams.epoch_counter.update_metric(-worse)
-        figures = {LOSS: loss, **self.validation_figures(), **scores}
-        self._log(epoch, rate, figures)
+        self._log(epoch, rate, {LOSS: loss, **terms, **scores})
         if self.checkpointer is not None:
             best = {f"{k}s": [name] for k, name in self.best_checkpoint().items()}
             self.checkpointer.save_and_keep_only(

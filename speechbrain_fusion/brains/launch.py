@@ -30,6 +30,10 @@ INCLUDE = "!include:"
 MAY_CHANGE = {
     "number_of_epochs",
     "epoch_counter",
+    "lr_annealing",
+    "speech_epochs",
+    "speech_epoch_counter",
+    "speech_lr_annealing",
     "output_folder",
     "save_folder",
     "demo_folder",

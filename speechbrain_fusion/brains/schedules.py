@@ -59,7 +59,8 @@ class LinearDecay:
 
     def rate(self, epoch: int) -> float:
         """Return an epoch's rate; epochs count from one."""
-        held = self.hold * self.epochs
+        # the first epoch begins before anyone asks
+        held = max(self.hold * self.epochs, 1.0)
         if epoch <= held or self.epochs <= held:
             return self.lr
         gone = min((epoch - held) / (self.epochs - held), 1.0)

@@ -17,9 +17,13 @@ from speechbrain.utils.distributed import if_main_process
 from torch import Tensor
 
 from speechbrain_fusion.brains.modulated import ModulatedEnhancementBrain
-from speechbrain_fusion.brains.rehearsal import rehearse
-from speechbrain_fusion.brains.speech_stage import SpeechStage, ValidatedTerms
+from speechbrain_fusion.brains.speech_stage import (
+    SpeechStage,
+    ValidatedTerms,
+    check_speech_losses,
+)
 from speechbrain_fusion.data.batch import Batch
+from speechbrain_fusion.data.files import written_whole
 from speechbrain_fusion.metrics.table import MetricTable, evaluate
 from speechbrain_fusion.models.joint import Joint, JointInputs
 from speechbrain_fusion.report.latents import draw_latents, draw_terms, sample_latents
@@ -30,8 +34,16 @@ GROUPS = {
     ),
     "latent": ("latent", "prior", "anchor", "spread", "invariance", "remix"),
 }
-# of the losses those that clean clips have a part in
+KNOWN = [name for names in GROUPS.values() for name in names]
+# of the losses those that clean clips have a part in, and those that need more noise
 CLEAN = ("anchor", "spread", "remix", "multi_resolution")
+ADDED = ("invariance", "remix")
+SPOKEN, NOISE = "spoken", "noise"
+# of which of the mixtures a loss is, if not of all
+KINDS = {
+    **dict.fromkeys(("cycle", "complex_cycle", "latent", "spread"), SPOKEN),
+    **{"invariance": SPOKEN, "pure_noise": NOISE},
+}
 NOISY_PHASE = "noisy_phase"
 # Test items of which the latents are drawn.
 DRAWN = 8
@@ -41,10 +53,11 @@ class SharedLatentBrain(ValidatedTerms, ModulatedEnhancementBrain):
     """Train and evaluate a `SharedLatentEnhancer`, `modules.enhancer`.
 
     Batches of stage one have the signal "clean"; those of stage two "mixture", of which
-    some are noise alone (`pure_noise` in their info), and "clean", unrelated to it;
-    those of the test "mixture" and "target". All are [batch, 1, time]. Neither training
-    nor validation knows what clean speech is in a mixture: the best checkpoint is that
-    of the lowest loss.
+    some are noise alone (`pure_noise` in their info), "clean", unrelated to it, and
+    "added", more noise; those of the test "mixture" and "target". All are [batch, 1,
+    time]. A training set says by `pure_noise` which share is noise alone. Neither
+    training nor validation knows what clean speech is in a mixture: the best checkpoint
+    is that of the lowest loss.
 
     Takes the arguments of `ModulatedEnhancementBrain`. In `hparams`
 
@@ -89,13 +102,12 @@ class SharedLatentBrain(ValidatedTerms, ModulatedEnhancementBrain):
                 "select: expected loss, as no metric of a mixture is known without "
                 f"its clean speech, got {self.hparams.select!r}"
             )
-        rehearse(self.hparams)
 
     def _check_losses_known(self) -> None:
         """Refuse losses that do not exist, or that nothing is there for."""
-        known = [name for names in GROUPS.values() for name in names]
-        if unknown := sorted(set(self.hparams.losses) - set(known)):
-            raise ValueError(f"losses: expected some of {known}, got {unknown}")
+        check_speech_losses(vars(self.hparams), self.enhancer.speech.phase is not None)
+        if unknown := sorted(set(self.hparams.losses) - set(KNOWN)):
+            raise ValueError(f"losses: expected some of {KNOWN}, got {unknown}")
         if self.enhancer.speech.phase is None and self._weight("complex_cycle"):
             raise ValueError(
                 "loss_weights: expected 0 for complex_cycle, there is no phase decoder"
@@ -117,7 +129,9 @@ class SharedLatentBrain(ValidatedTerms, ModulatedEnhancementBrain):
         return ["reconstruction", "latent"], {}
 
     def _new_table(self) -> MetricTable:
-        return MetricTable((), [NOISY_PHASE])
+        # without a phase decoder every phase is noisy
+        own = self.modules.enhancer.speech.phase is not None
+        return MetricTable((), [NOISY_PHASE] if own else [])
 
     # -- stages of training ----------------------------------------------------
 
@@ -139,13 +153,40 @@ class SharedLatentBrain(ValidatedTerms, ModulatedEnhancementBrain):
         ValueError
             If there is no trained speech autoencoder to start stage two from.
         """
+        self._look_at(datasets["train"])
         begun = self.checkpointer and self.checkpointer.find_checkpoint() is not None
         if not begun and not self.test_only:
             self._learn_speech(datasets)
             self._keep_latents(datasets["test"])
         self.enhancer.freeze()
-        self._to_draw = datasets["test"]
         return super().run(datasets)
+
+    def _look_at(self, dataset: Any) -> None:
+        """Learn how many items are noise alone, and what signals there are."""
+        self.noise_share = float(dataset.pure_noise)
+        if self._weight("pure_noise") and not self.noise_share:
+            raise ValueError(
+                "loss_weights: expected 0 for pure_noise, no item is noise alone "
+                "(pure_noise: 0)"
+            )
+        signals = dataset[(1, 0)].signals
+        needed = {"clean": CLEAN, "added": ADDED}
+        for name, wanted in self._wanted().items():
+            if wanted and name not in signals:
+                raise ValueError(
+                    f"loss_weights: expected 0 for {', '.join(needed[name])}: items "
+                    f"have no signal {name!r}"
+                )
+
+    def make_dataloader(
+        self, dataset: Any, stage: sb.Stage, *args: Any, **options: Any
+    ) -> Any:
+        """Look at what trains, and remember whose latents are drawn."""
+        if stage == sb.Stage.TRAIN:
+            self._look_at(dataset)
+        elif stage == sb.Stage.TEST:
+            self._to_draw = dataset
+        return super().make_dataloader(dataset, stage, *args, **options)
 
     def _learn_speech(self, datasets: Mapping[str, Any]) -> None:
         """Train the speech autoencoder, or load one."""
@@ -164,17 +205,30 @@ class SharedLatentBrain(ValidatedTerms, ModulatedEnhancementBrain):
         if stage == sb.Stage.TEST:
             lengths = batch.lengths if batch.padded else None
             return self.modules.enhancer(mixture, lengths)
-        spoken = [not info["pure_noise"] for info in batch.info]
-        anchored = any(map(self._weight, CLEAN))
+        if batch.padded:
+            raise ValueError("expected clips of one length, got a padded batch")
+        clips = {
+            name: batch[name].squeeze(1)
+            for name, wanted in self._wanted().items()
+            if wanted
+        }
         given = JointInputs(
-            # not on the device, which would have to be asked how many there are
-            speech=torch.tensor(spoken),
-            clean=batch["clean"].squeeze(1) if anchored else None,
+            [not info["pure_noise"] for info in batch.info],
+            clean=clips.get("clean"),
+            added=clips.get("added"),
             cycle=any(map(self._weight, ("cycle", "latent", "complex_cycle"))),
+            anchor=any(map(self._weight, ("anchor", "multi_resolution"))),
             noisier=self._weight("invariance") > 0,
             remix=self._weight("remix") > 0,
         )
         return self.modules.enhancer(mixture, joint=given)
+
+    def _wanted(self) -> dict[str, bool]:
+        """Say which signals, beside the mixture, the losses need."""
+        return {
+            "clean": any(map(self._weight, CLEAN)),
+            "added": any(map(self._weight, ADDED)),
+        }
 
     def compute_objectives(
         self, predictions: Any, batch: Batch, stage: sb.Stage
@@ -185,14 +239,26 @@ class SharedLatentBrain(ValidatedTerms, ModulatedEnhancementBrain):
         return super().compute_objectives(predictions, batch, stage)
 
     def compute_terms(self, predictions: Joint, batch: Batch) -> dict[str, Tensor]:
-        """Return the YAML's losses by name, those of weight 0 left out."""
-        arguments = joint_arguments(predictions)
-        return {
-            name: predictions.mixture.new_zeros(()) if given is None else loss(*given)
-            for name, loss in self.hparams.losses.items()
-            if self._weight(name)
-            for given in [arguments[name]]
-        }
+        """Return the YAML's losses by name, those of weight 0 left out.
+
+        A loss of speech or of noise alone is divided by the items that a batch has of
+        them on average, not by those that it has: so the mean over batches and
+        processes is that over items.
+        """
+        arguments, share = joint_arguments(predictions), self.noise_share
+        shares = {SPOKEN: 1 - share, NOISE: share}
+        counts = {SPOKEN: len(predictions.spoken), NOISE: len(predictions.noise)}
+        # of the graph, so that all processes have the same backward passes
+        nothing = 0.0 * (predictions.mixture.sum() + predictions.decoded.latent.sum())
+        terms = {}
+        for name, loss in self.hparams.losses.items():
+            if not self._weight(name):
+                continue
+            given, kind = arguments[name], KINDS.get(name)
+            terms[name] = nothing if given is None else loss(*given)
+            if kind is not None:
+                terms[name] = terms[name] * counts[kind] / (len(batch) * shares[kind])
+        return terms
 
     def combine(self, terms: dict[str, Tensor], stage: sb.Stage) -> Any:
         """Add the losses up with their weights, in training in two groups if wanted."""
@@ -213,6 +279,8 @@ class SharedLatentBrain(ValidatedTerms, ModulatedEnhancementBrain):
         if stage != sb.Stage.TEST:
             return
         super().score(batch, predictions, stage)
+        if self.enhancer.speech.phase is None:
+            return
         lengths = batch.lengths if batch.padded else None
         with torch.no_grad(), self.evaluation_ctx:
             estimate = self.modules.enhancer(
@@ -240,12 +308,14 @@ class SharedLatentBrain(ValidatedTerms, ModulatedEnhancementBrain):
                 latents["noisy, after"] = self._sample(self._to_draw)["noisy"]
                 draw_latents(folder / "latents.png", latents)
                 lines += [f"latent space     {folder / 'latents.png'}"]
-        except ImportError as error:
+        except (ImportError, ValueError) as error:
             lines.append(f"no figure: {error}")
         return lines
 
     def _sample(self, dataset: Any) -> dict[str, Tensor]:
-        items = [dataset[(1, index)] for index in range(min(DRAWN, len(dataset)))]
+        size = len(dataset)
+        places = [size * turn // min(DRAWN, size) for turn in range(min(DRAWN, size))]
+        items = [dataset[(1, place)] for place in places]
         return sample_latents(self.enhancer, items, self.device)
 
     @property
@@ -257,7 +327,8 @@ class SharedLatentBrain(ValidatedTerms, ModulatedEnhancementBrain):
         if if_main_process():
             found = self._sample(dataset)
             named = {"clean": found["clean"], "noisy, before": found["noisy"]}
-            torch.save(named, self._latents_file)
+            with written_whole(self._latents_file, "wb") as file:
+                torch.save(named, file)
 
     def _latents_before(self) -> dict[str, Tensor] | None:
         if not self._latents_file.is_file():
@@ -284,33 +355,26 @@ def joint_arguments(joint: Joint) -> dict[str, tuple[Any, ...] | None]:
     dict of str to tuple or None
         The losses' arguments by their names in the YAML.
     """
-    noise = ~joint.speech
-    found: dict[str, tuple[Any, ...] | None] = {
-        "mixture": (joint.noisy, joint.mixture),
-        "prior": (joint.decoded.latent,),
-        "pure_noise": (joint.decoded.amplitude[noise],) if noise.any() else None,
-        **dict.fromkeys(
-            (
-                *("latent", "cycle", "complex_cycle", "anchor", "multi_resolution"),
-                *("spread", "invariance", "remix"),
-            )
-        ),
-    }
-    if joint.cycle is not None:
-        own = joint.cycle
-        found["latent"] = own.decoded.latent, own.latent
-        found["cycle"] = joint.noisy[joint.speech], own.mixture
+    found: dict[str, tuple[Any, ...] | None] = dict.fromkeys(KNOWN)
+    found["mixture"] = joint.noisy, joint.mixture
+    found["prior"] = (joint.decoded.latent,)
+    if len(joint.noise):
+        found["pure_noise"] = (joint.decoded.amplitude[joint.noise],)
+    spoken = joint.decoded.latent[joint.spoken]
+    if (own := joint.cycle) is not None:
+        found["latent"] = spoken, own.latent
+        found["cycle"] = joint.noisy[joint.spoken], own.mixture
         if own.again is not None and own.decoded.phase is not None:
             found["complex_cycle"] = own.decoded.amplitude, own.decoded.phase, own.again
-    if joint.anchor is not None:
-        pair = joint.anchor.latent, joint.anchor.spectrum
-        found["anchor"] = (pair, *joint.anchor.decoded)
-        found["multi_resolution"] = joint.anchor.signal, joint.anchor.estimate
-        if joint.speech.any():
-            latents = joint.anchor.latent, joint.decoded.latent
-            found["spread"] = tuple(x[joint.speech] for x in latents)
-        if joint.remixed is not None:
-            found["remix"] = (pair, *joint.remixed)
     if joint.noisier is not None:
-        found["invariance"] = joint.decoded.latent[joint.speech].detach(), joint.noisier
+        found["invariance"] = spoken.detach(), joint.noisier
+    if (clean := joint.clean) is not None:
+        pair = clean.latent, clean.spectrum
+        if len(joint.spoken):
+            found["spread"] = clean.latent[joint.spoken], spoken
+        if clean.decoded is not None:
+            found["anchor"] = (pair, *clean.decoded)
+            found["multi_resolution"] = clean.signal, clean.estimate
+        if clean.remixed is not None:
+            found["remix"] = (pair, *clean.remixed)
     return found

@@ -4,7 +4,8 @@ Source: see `speechbrain_fusion.models.shared_latent`.
 """
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,9 @@ from torch import Tensor
 from speechbrain_fusion.brains.checkpointer import Checkpointer
 from speechbrain_fusion.brains.enhancement import EnhancementBrain
 from speechbrain_fusion.brains.rehearsal import LOSS
-from speechbrain_fusion.brains.state import mean
 from speechbrain_fusion.data.batch import Batch
 from speechbrain_fusion.data.files import written_whole
+from speechbrain_fusion.data.manifest import read_manifest
 from speechbrain_fusion.models.speech_autoencoder import Rebuilt, SpeechAutoencoder
 
 logger = get_logger(__name__)
@@ -34,13 +35,6 @@ TERMS = ("amplitude", "phase", "prior", "complex_cycle", "multi_resolution")
 class ValidatedTerms(EnhancementBrain):
     """An `EnhancementBrain` that also remembers the losses of each validation."""
 
-    def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
-        """Begin the sums of a validation anew."""
-        super().on_stage_start(stage, epoch)
-        if stage != sb.Stage.TRAIN:
-            self.validated: dict[str, float] = {}
-            self.batches = 0
-
     def compute_objectives(
         self, predictions: Any, batch: Batch, stage: sb.Stage
     ) -> Any:
@@ -48,15 +42,8 @@ class ValidatedTerms(EnhancementBrain):
         if stage != sb.Stage.VALID:
             return super().compute_objectives(predictions, batch, stage)
         terms = self.compute_terms(predictions, batch)
-        self.batches += 1
-        for name, term in terms.items():
-            self.validated[name] = self.validated.get(name, 0.0) + float(term.detach())
+        self.note(terms, len(batch))
         return self.combine(terms, stage)
-
-    def validation_figures(self) -> dict[str, float]:
-        """Return the means of the losses over batches and processes."""
-        sums = {name: x / self.batches for name, x in self.validated.items()}
-        return mean(sums)
 
 
 class SpeechStage(ValidatedTerms):
@@ -75,17 +62,7 @@ class SpeechStage(ValidatedTerms):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.speech = self.modules.speech
-        if unknown := sorted(set(self.hparams.losses) - set(TERMS)):
-            raise ValueError(
-                f"speech_losses: expected some of {[*TERMS]}, got {unknown}"
-            )
-        weights, phase = self.hparams.loss_weights, self.speech.phase
-        for name in ("phase", "complex_cycle"):
-            if phase is None and weights.get(name, 0) != 0:
-                raise ValueError(
-                    f"speech_loss_weights: expected 0 for {name}, there is no phase "
-                    "decoder"
-                )
+        check_speech_losses(vars(self.hparams), self.speech.phase is not None, "")
 
     @classmethod
     def of(
@@ -149,20 +126,36 @@ class SpeechStage(ValidatedTerms):
             stored = Checkpointer(root).list_checkpoints()
             stored = [x for x in stored if only is None or x.path == folder]
             stored = [x for x in stored if "speech" in x.paramfiles]
-            found = min(stored, key=lambda x: x.meta.get(LOSS, 0.0), default=None)
+            # those of inside an epoch have none
+            found = min(stored, key=lambda x: x.meta.get(LOSS, math.inf), default=None)
         if found is None:
             raise ValueError(
                 f"{folder}: no checkpoint of a speech autoencoder, expected the folder "
                 "save/speech of a run, or one in it (speech_checkpoint)"
             )
+        self._refuse_leak(found.path.parents[1])
         reader = Checkpointer(found.path.parent, {"speech": self.speech})
         reader.load_checkpoint(found)
         logger.info(f"Loaded the speech autoencoder of {found.path}")
 
+    def _refuse_leak(self, saved: Path) -> None:
+        """Refuse an autoencoder that knows the clean speech of this run's mixtures."""
+        heard = _utterances(saved, ["clean_train", "clean_valid"])
+        folder = Path(getattr(self.hparams, "save_folder", ""))
+        mixed = _utterances(folder, ["speech_train", "speech_valid", "speech_test"])
+        if both := sorted(heard & mixed):
+            raise ValueError(
+                f"{saved}: trained on the clean speech of {len(both)} recordings that "
+                f"are mixtures here, as {both[0]}; expected a stage one with the same "
+                "disjoint sets (speech_checkpoint)"
+            )
+
     def compute_forward(self, batch: Batch, stage: sb.Stage) -> Rebuilt:
         """Encode and decode clean speech."""
         lengths = batch.lengths if batch.padded else None
-        return self.modules.speech(batch["clean"].squeeze(1), lengths)
+        weights = self.hparams.loss_weights
+        sound = any(weights.get(x, 0) for x in ("complex_cycle", "multi_resolution"))
+        return self.modules.speech(batch["clean"].squeeze(1), lengths, sound)
 
     def compute_terms(self, predictions: Rebuilt, batch: Batch) -> dict[str, Tensor]:
         """Return the YAML's losses by name, those of weight 0 left out."""
@@ -182,3 +175,50 @@ class SpeechStage(ValidatedTerms):
 
     def score(self, batch: Batch, predictions: Any, stage: sb.Stage) -> None:
         """Score nothing: the losses decide."""
+
+
+def check_speech_losses(
+    hparams: Mapping[str, Any], phase: bool, prefix: str = PREFIX
+) -> None:
+    """Refuse losses of stage one that do not exist or that nothing is there for.
+
+    Arguments
+    ---------
+    hparams : mapping of str to object
+        losses and loss_weights, whose names have the prefix.
+    phase : bool
+        Whether phases are decoded.
+    prefix : str
+        What the names begin with.
+
+    Raises
+    ------
+    ValueError
+        Naming the key and what was expected.
+
+    Example
+    -------
+    >>> given = {"speech_losses": {"prior": None}, "speech_loss_weights": {"prior": 1}}
+    >>> check_speech_losses(given, phase=False)
+    """
+    losses, weights = hparams[f"{prefix}losses"], hparams[f"{prefix}loss_weights"]
+    if unknown := sorted(set(losses) - set(TERMS)):
+        raise ValueError(f"{prefix}losses: expected some of {[*TERMS]}, got {unknown}")
+    if sorted(losses) != sorted(weights):
+        raise ValueError(
+            f"{prefix}loss_weights: expected keys {sorted(losses)}, got "
+            f"{sorted(weights)}"
+        )
+    for name in ("phase", "complex_cycle"):
+        if not phase and weights.get(name, 0) != 0:
+            raise ValueError(
+                f"{prefix}loss_weights: expected 0 for {name}, there is no phase "
+                "decoder"
+            )
+
+
+def _utterances(folder: Path, names: Sequence[str]) -> set[str]:
+    """Gather what is said in the manifests of a run, if they are there."""
+    paths = [folder / f"{name}.json" for name in names]
+    entries = [x for p in paths if p.is_file() for x in read_manifest(p).values()]
+    return {str(x.get("clean_file") or x["file"]) for x in entries}

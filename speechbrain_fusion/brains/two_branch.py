@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from speechbrain_fusion.brains.modulated import ModulatedEnhancementBrain
-from speechbrain_fusion.brains.rehearsal import rehearse, white_noise
+from speechbrain_fusion.brains.rehearsal import white_noise
 from speechbrain_fusion.data.batch import Batch
 from speechbrain_fusion.metrics.table import MetricTable, evaluate
 from speechbrain_fusion.models.two_branch import Enhanced
@@ -56,7 +56,6 @@ class TwoBranchBrain(ModulatedEnhancementBrain):
 
     def _rehearse(self) -> None:
         """Score a second of noise as the test will, before anything is trained."""
-        rehearse(self.hparams)
         noise = white_noise(self.hparams.sample_rate)
         for process in self._references().values():
             process(noise.sum(0), noise[0], torch.ones(1))

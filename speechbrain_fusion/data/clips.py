@@ -31,6 +31,24 @@ def check_snr(snr: Sequence[float]) -> None:
         raise ValueError(f"snr: expected finite numbers in dB, got {snr}")
 
 
+def check_bounds(name: str, bounds: Sequence[float] | None) -> None:
+    """Refuse what are no bounds of an SNR.
+
+    Raises
+    ------
+    ValueError
+        If they are not two finite numbers in order.
+
+    Example
+    -------
+    >>> check_bounds("added_snr", (-5, 5))
+    """
+    if bounds is None:
+        return
+    if len(bounds) != 2 or not -math.inf < bounds[0] <= bounds[1] < math.inf:
+        raise ValueError(f"{name}: expected two bounds in dB, got {bounds}")
+
+
 def samples_at(entry: Entry, rate: int) -> int:
     """Count the samples of a recording at another rate.
 

@@ -34,7 +34,7 @@ def unpaired_speech(
     shares: Mapping[str, float] | None = None,
     utterances: Mapping[str, int] | None = None,
     noise_split: NoiseSplit | None = None,
-    window: int = 1024,
+    window: int | Sequence[int] = 1024,
     test_segment: float = 4.0,
     paired: bool = False,
     mixtures: Callable[..., NoisySpeech] = NoisySpeech,
@@ -43,8 +43,9 @@ def unpaired_speech(
     """Prepare clean speech, noisy speech, noises and rooms once, and mix in training.
 
     Clean training speech ("clean_train") and the mixtures ("train") have no utterance
-    in common, and what is `disjoint` neither. "valid" has mixtures, and clean clips of
-    other utterances of the validation set ("clean_valid"). "test" has the target.
+    in common, and what is `disjoint` neither. "valid" has mixtures of half of the
+    validation set, and clean clips of the other half ("clean_valid"), of the same
+    speakers. "test" has the target.
 
     Arguments
     ---------
@@ -74,15 +75,16 @@ def unpaired_speech(
     versions : sequence of str, optional
         See `find_daps` and `noisy_versions`.
     disjoint : collection of str
-        Of "speaker", "script", "noise" and "room": what must not be in two sets. Own
-        talkers always are, and have no scripts.
+        Of "speaker", "script", "noise", "room" and "response": what must not be in two
+        sets. Room is where speech was recorded, and implies response, the room of an
+        impulse response. Own talkers always are disjoint, and have no scripts.
     shares, utterances
         See `split_utterances` and, for the numbers to take of what there is,
         `cap_utterances`.
     noise_split : mapping of str to list of str, optional
         See `find_noisex`.
-    window : int
-        Samples of the largest window with which clips are analysed.
+    window : int or sequence of int
+        Samples of the window with which clips are analysed; the largest counts.
     test_segment : float
         Seconds of a test mixture at most.
     paired : bool
@@ -121,7 +123,8 @@ def unpaired_speech(
     """
     _check(data_folder, noise_folder, recordings, rooms_folder, simulated_rooms)
     _check_names(counts, seeds)
-    _check_window(rate, window, segment=segment, test_segment=test_segment)
+    largest = window if isinstance(window, int) else max(window)
+    _check_window(rate, largest, segment=segment, test_segment=test_segment)
     if data_folder is None and recordings is None:
         data_folder = run_on_main(write_demo_daps, [demo_folder])
         noise_folder = Path(demo_folder, "noise")
@@ -134,7 +137,7 @@ def unpaired_speech(
         prepare_unpaired,
         [data_folder, noise_folder, recordings, rooms_folder, save_folder],
         {
-            **{"rate": rate, "segment": segment, "window": window},
+            **{"rate": rate, "segment": segment, "window": largest},
             **{"versions": versions, "disjoint": disjoint, "shares": shares},
             **{"utterances": utterances, "noise_split": noise_split},
         },

@@ -2,8 +2,8 @@
 
 Four sets: clean speech, noisy speech, validation, test. An utterance, what a speaker
 says of a script, is in one of them only, always: training data stay unpaired. Beyond
-that, any of speaker, script, noise and room may have to be disjoint. Noises and rooms
-have three sides: the clean set has none.
+that, any of speaker, script, noise, room and response (the room of an impulse response)
+may have to be disjoint. Noises and rooms have three sides: the clean set has none.
 
 Of all ways to share out speakers and scripts, that one is taken whose smallest set is
 the largest for its share, and of several the one with most utterances in all:
@@ -35,12 +35,19 @@ SHARES = {"clean": 6, "noisy": 6, "valid": 2, "test": 6}
 SIDES = {"train": 3, "valid": 1, "test": 1}
 """Shares of noises and rooms."""
 
-DISJOINT = {"speaker": "talker", "script": "script", "noise": "noise", "room": "room"}
-"""What may have to be disjoint, and the key of a manifest's entry that names it."""
+DISJOINT = {
+    **{"speaker": "talker", "script": "script", "noise": "noise", "room": "room"},
+    "response": "response",
+}
+"""What may have to be disjoint, and the key of an entry that names it.
+
+Room is where speech was recorded, response that of which there is an impulse response:
+where rooms are disjoint, both are, but one may have the name of the other.
+"""
 
 COUNTED = {
     **{"utterance": "utterance", "speaker": "talker", "script": "script"},
-    **{"version": "version", "room": "room", "noise": "noise"},
+    **{"version": "version", "room": "room", "response": "response", "noise": "noise"},
 }
 # Of so many all ways to share them out are compared.
 MOST_ROOMS = 8
@@ -273,14 +280,15 @@ def prove_disjoint(
     ---------
     sets : mapping of str to iterable of dict
         All entries of the manifests of each set: of speech (utterance, talker, script,
-        room), noise (noise) and impulse responses (room).
+        room), noise (noise) and impulse responses (response).
     disjoint : collection of str
-        Of DISJOINT; utterances always are.
+        Of DISJOINT; utterances always are, and responses where rooms are.
 
     Raises
     ------
     AudioError
-        Naming every speaker, script, noise, room or utterance in two sets, and both.
+        Naming every speaker, script, noise, room, response or utterance in two sets,
+        and both.
 
     Example
     -------
@@ -291,7 +299,8 @@ def prove_disjoint(
     speechbrain_fusion.data.audio.AudioError: 1 in two sets, expected in one:
       noise babble: in noisy and in test
     """
-    kinds = {k: v for k, v in COUNTED.items() if k == "utterance" or k in disjoint}
+    proved = {"utterance", *disjoint, *(["response"] if "room" in disjoint else [])}
+    kinds = {kind: key for kind, key in COUNTED.items() if kind in proved}
     named = {name: [*entries] for name, entries in sets.items()}
     leaks = []
     for kind, key in kinds.items():
@@ -302,6 +311,41 @@ def prove_disjoint(
     if leaks:
         lines = "\n  ".join(leaks)
         raise AudioError(f"{len(leaks)} in two sets, expected in one:\n  {lines}")
+
+
+def prove_apart_in_time(noises: Mapping[str, Iterable[Entry]]) -> None:
+    """Refuse noises of which a stretch is on two sides.
+
+    Arguments
+    ---------
+    noises : mapping of str to iterable of dict
+        For each side its noises, whole files or stretches (first, samples).
+
+    Raises
+    ------
+    AudioError
+        Naming every file, the first sample of both stretches, and both sides.
+
+    Example
+    -------
+    >>> hum = {"file": "hum.wav", "first": 0, "samples": 60}
+    >>> prove_apart_in_time({"train": [hum], "test": [{**hum, "first": 60}]})
+    """
+    stretches: dict[str, list[tuple[int, int, str]]] = {}
+    for side, entries in noises.items():
+        for entry in entries:
+            first = entry.get("first", 0)
+            stretch = (first, first + entry["samples"], side)
+            stretches.setdefault(entry["file"], []).append(stretch)
+    leaks = [
+        f"{file}: from sample {one[0]} in {one[2]}, from {other[0]} in {other[2]}"
+        for file, known in stretches.items()
+        for one, other in itertools.combinations(known, 2)
+        if one[2] != other[2] and max(one[0], other[0]) < min(one[1], other[1])
+    ]
+    if leaks:
+        lines = "\n  ".join(leaks)
+        raise AudioError(f"{len(leaks)} stretches of noise on two sides:\n  {lines}")
 
 
 def count_text(sets: Mapping[str, Iterable[Entry]]) -> str:

@@ -1,14 +1,15 @@
 """Which recordings are clean speech, noisy speech, validation and test.
 
-Four sets without a common utterance become five manifests: `clean_train` (the clean
-set), `speech_train` (the noisy set), `clean_valid` and `speech_valid` (both of the
-validation set) and `speech_test`.
+Four sets without a common utterance become five manifests without one: `clean_train`
+(the clean set), `speech_train` (the noisy set), `clean_valid` and `speech_valid` (half
+of the validation set each) and `speech_test`. So the clean speech of a mixture that is
+not tested is in no manifest but as the `clean_file` of the noisy one.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from speechbrain.utils.logger import get_logger
 
@@ -35,14 +36,15 @@ logger = get_logger(__name__)
 
 MANIFESTS = {
     "clean_train": ("clean", CLEAN),
-    "clean_valid": ("valid", CLEAN),
+    "clean_valid": ("valid_clean", CLEAN),
     "speech_train": ("noisy", "train"),
-    "speech_valid": ("valid", "valid"),
+    "speech_valid": ("valid_noisy", "valid"),
     "speech_test": ("test", "test"),
 }
 """The manifests of speech: the set of each, and the side of its versions."""
 
 Described = Mapping[Path, Entry]
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,51 @@ class SpeechPlan:
     channels: int | None
     options: Any
     finish: Callable[[Described], dict[str, Manifest]]
+
+
+def halve_validation(
+    sets: Mapping[str, Sequence[Item]], voice: Callable[[Item], str]
+) -> dict[str, Sequence[Item]]:
+    """Deal the validation set in turn to a clean half and a noisy half.
+
+    A speaker's first is clean, that of the next speaker noisy and so on: where all read
+    the same scripts, a script is in both halves.
+
+    Arguments
+    ---------
+    sets : mapping of str to sequence
+        The four sets, each in the order of speakers.
+    voice : callable
+        Names the speaker of a member.
+
+    Returns
+    -------
+    dict of str to sequence
+        The sets, with "valid_clean" and "valid_noisy" in place of "valid".
+
+    Raises
+    ------
+    AudioError
+        If there is but one utterance.
+
+    Example
+    -------
+    >>> halve_validation({"valid": ["a1", "a2", "b1", "b2"]}, lambda said: said[0])
+    {'valid_clean': ['a1', 'b2'], 'valid_noisy': ['a2', 'b1']}
+    """
+    if len(sets["valid"]) < 2:
+        raise AudioError(
+            "valid: 1 utterance, expected two at least: what is heard in noise must "
+            "not be clean speech, too (shares, utterances)"
+        )
+    halves: tuple[list[Item], list[Item]] = [], []
+    speakers: dict[str, int] = {}
+    for said in sets["valid"]:
+        turn = speakers.setdefault(voice(said), len(speakers))
+        halves[turn % 2].append(said)
+        speakers[voice(said)] += 1
+    names = dict(zip(("valid_clean", "valid_noisy"), halves, strict=True))
+    return {name: x for name, x in sets.items() if name != "valid"} | names
 
 
 def plan_daps(
@@ -103,7 +150,8 @@ def plan_daps(
     Raises
     ------
     AudioError
-        If there are too few speakers, scripts or rooms.
+        If there are too few speakers, scripts or rooms, or validation has but one
+        utterance.
     ValueError
         For caps and shares that cannot be.
 
@@ -118,7 +166,8 @@ def plan_daps(
     >>> plan.options["speech_test"]["f4_script1_clean.wav"]["talker"]
     'f4'
     """
-    sets = cap_utterances(split_utterances(found, disjoint, shares), caps)
+    taken = cap_utterances(split_utterances(found, disjoint, shares), caps)
+    sets = halve_validation(taken, lambda said: said.speaker)
     sides = split_versions(noisy_versions(found, versions), disjoint, responses)
     # the rooms are those of noisy speech: clean speech is the same on every side
     dry = (STUDIO,) if responses else ()
@@ -262,7 +311,8 @@ def plan_own(
     Returns
     -------
     SpeechPlan
-        `finish` raises AudioError if a set has no recording that is long enough.
+        `finish` raises AudioError if a set has no recording that is long enough, or
+        validation but one.
 
     Raises
     ------
@@ -307,7 +357,10 @@ def _finish_own(
     needed: Mapping[str, float],
 ) -> dict[str, Manifest]:
     """Leave out what is too short, take so many of the others."""
-    seconds = {part: needed[name] for name, (part, _) in MANIFESTS.items()}
+    # both halves of validation need as much
+    seconds = {
+        part.split("_")[0]: needed[name] for name, (part, _) in MANIFESTS.items()
+    }
     long = {
         name: [path for path in paths if not is_short(described[path], seconds[name])]
         for name, paths in sets.items()
@@ -319,7 +372,8 @@ def _finish_own(
             )
         if left := len(sets[name]) - len(paths):
             logger.info(f"{name}: {left} recordings under {seconds[name]} s left out")
-    taken = cap_utterances(long, caps)
+    capped = cap_utterances(long, caps)
+    taken = halve_validation(capped, lambda path: talker(path, folder))
     return {
         name: {str(path): _own(path, folder, described[path]) for path in taken[part]}
         for name, (part, _) in MANIFESTS.items()

@@ -24,6 +24,7 @@ from speechbrain_fusion.data.clean_speech import (
 from speechbrain_fusion.data.clips import (
     PEAK,
     at_snr,
+    check_bounds,
     check_snr,
     read_clip,
     read_noise,
@@ -53,6 +54,9 @@ class Recipe:
     clean: Entry | None
     clean_place: float
     pure_noise: bool
+    added: Entry | None
+    added_place: float
+    added_snr: float
 
 
 class NoisySpeech(Dataset):
@@ -69,7 +73,10 @@ class NoisySpeech(Dataset):
 
     In training every recording, noise and room comes once before any comes again, and
     SNR and places are drawn. Fixed items are the same in every epoch: recordings are
-    evenly spaced, SNRs take turns so that each has equally many.
+    evenly spaced, and each is heard at all SNRs, with all else the same.
+
+    With bounds for it, unpaired items have "added", too: another noise recording (the
+    next in turn), above which the item's mixture is so many dB, drawn uniformly.
 
     Arguments
     ---------
@@ -106,6 +113,9 @@ class NoisySpeech(Dataset):
         For validation and test.
     span : float, optional
         Seconds of an item at most, where recordings are taken whole.
+    added_snr : pair of float, optional
+        Least and largest SNR in dB of an unpaired item's mixture over "added"; None for
+        items without it. Has no effect on paired items.
 
     Raises
     ------
@@ -146,8 +156,10 @@ class NoisySpeech(Dataset):
         paired: bool = False,
         fixed: bool = False,
         span: float | None = None,
+        added_snr: tuple[float, float] | None = None,
     ) -> None:
         check_snr(snr)
+        check_bounds("added_snr", added_snr)
         _check_shares(pure_noise=pure_noise, room_share=room_share)
         if segment is None and not paired:
             raise ValueError("segment: expected seconds of unpaired items, got None")
@@ -161,6 +173,7 @@ class NoisySpeech(Dataset):
         self.rate, self.segment, self.span, self.seed = rate, segment, span, seed
         self.snr, self.room_share, self.loop = [*snr], room_share, loop
         self.paired, self.fixed = paired, fixed
+        self.added_snr = None if paired else added_snr
         # exact, so that the pattern of 0.3 does not drift
         self.pure_noise = Fraction(0 if paired else str(pure_noise))
         self._refuse_short(Path(speech).stem, Path(noise).stem)
@@ -212,6 +225,7 @@ class NoisySpeech(Dataset):
             "snr": plan.snr,
             "condition": PURE_NOISE if plan.pure_noise else f"{plan.snr:+g} dB",
             "pure_noise": plan.pure_noise,
+            "added": plan.added["name"] if plan.added else "",
             "length": self._samples(plan.speech),
         }
 
@@ -236,25 +250,40 @@ class NoisySpeech(Dataset):
         """
         epoch = 0 if self.fixed else epoch
         pure, number, count = self._kind(index)
-        rng = np.random.default_rng([1, self.seed, epoch, index])
+        turn, condition = divmod(number, len(self.snr)) if self.fixed else (number, 0)
+        # all items of a turn share everything but the SNR
+        drawn = (turn, int(pure)) if self.fixed else (index,)
+        rng = np.random.default_rng([1, self.seed, epoch, *drawn])
         places = [float(place) for place in rng.uniform(size=4)]
         # a stream for each kind of choice
         keys = [(stream, self.seed, epoch, int(pure)) for stream in range(2, 6)]
         if self.fixed:
-            turn, condition = divmod(number, len(self.snr))
-            snr = self.snr[condition]
-            speech = self.speech[number * len(self.speech) // count]
+            snr, turns = self.snr[condition], -(-count // len(self.snr))
+            speech = self.speech[turn * len(self.speech) // turns]
         else:
-            turn, snr = number, float(rng.choice(self.snr))
-            speech = entry_in_turn(self.speech, number, keys[0])
+            snr = float(rng.choice(self.snr))
+            speech = entry_in_turn(self.speech, turn, keys[0])
         noise = entry_in_turn(self.noises, turn, keys[1])
         room = None
         if self.rooms and not speech.get("room") and places[3] < self.room_share:
             room = entry_in_turn(self.rooms, turn, keys[2])
-        clean = self._unrelated(speech, number, keys[3])
-        return Recipe(
-            speech, places[0], noise, places[1], snr, room, clean, places[2], pure
-        )
+        clean = self._unrelated(speech, turn, keys[3])
+        added, place, over = self._add(noise, turn, keys[1], [6, *keys[1][1:3], *drawn])
+        mixed = speech, places[0], noise, places[1], snr, room
+        return Recipe(*mixed, clean, places[2], pure, added, place, over)
+
+    def _add(
+        self, noise: Entry, turn: int, order: tuple[int, ...], key: list[int]
+    ) -> tuple[Entry | None, float, float]:
+        """Draw the noise that is added, its place and the SNR over it."""
+        if self.added_snr is None:
+            return None, 0.0, 0.0
+        rng = np.random.default_rng(key)
+        first = in_turn(len(self.noises), turn + 1, order)
+        following = self.noises[first:] + self.noises[:first]
+        others = (x for x in following if _recording(x) != _recording(noise))
+        place, snr = float(rng.uniform()), float(rng.uniform(*self.added_snr))
+        return next(others, noise), place, snr
 
     def _kind(self, index: int) -> tuple[bool, int, int]:
         """Say whether an item is noise alone, and which of how many of its kind."""
@@ -301,10 +330,15 @@ class NoisySpeech(Dataset):
         gain = np.float32(min(1.0, PEAK / np.abs(mixture).max()))
         if self.paired:
             return {"mixture": gain * mixture, "target": gain * target}
-        if plan.clean is None:
-            return {"mixture": gain * mixture}
-        place = plan.clean_place, heard.size, self.rate
-        return {"mixture": gain * mixture, "clean": read_clip(plan.clean, *place)[0]}
+        made = {"mixture": gain * mixture}
+        if plan.clean is not None:
+            place = plan.clean_place, heard.size, self.rate
+            made["clean"] = read_clip(plan.clean, *place)[0]
+        if plan.added is not None:
+            places = plan.added_place, heard.size, self.rate
+            added = read_noise(plan.added, *places, self.loop)
+            made["added"] = at_snr(added, made["mixture"], plan.added_snr)
+        return made
 
     def _samples(self, entry: Entry) -> int:
         """Count the samples of an item."""
@@ -340,6 +374,10 @@ def _entries(manifest: Path | str | None) -> list[Entry]:
 
 def _utterance(entry: Entry) -> str:
     return str(entry.get("utterance", entry["file"]))
+
+
+def _recording(noise: Entry) -> str:
+    return str(noise.get("noise", noise["file"]))
 
 
 def _check_shares(**shares: float) -> None:

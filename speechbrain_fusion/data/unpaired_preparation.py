@@ -13,6 +13,7 @@ from speechbrain_fusion.data.disjoint import (
     SIDES,
     check_disjoint,
     count_text,
+    prove_apart_in_time,
     prove_disjoint,
     split_sides,
 )
@@ -39,7 +40,7 @@ logger = get_logger(__name__)
 
 STAMP = "daps_noisex.json"
 # Of what an entry holds: manifests of another version are built again.
-VERSION = 1
+VERSION = 2
 SETS = {"noisy": "train", "valid": "valid", "test": "test"}
 """The sets of noisy speech, and the side of their noises and rooms."""
 
@@ -65,7 +66,7 @@ def prepare_unpaired(
     """Check all files and write their manifests, unless they are up to date.
 
     What is in the sets is logged, and that they are disjoint is proved from the very
-    entries that are written.
+    entries that are written and, of manifests that are kept, read.
 
     Arguments
     ---------
@@ -105,7 +106,7 @@ def prepare_unpaired(
         disjoint = {*disjoint, "speaker"}
     folder = noise_folder or Path(str(recordings), "noise")
     noises = find_noisex(folder, save_folder / "noise_wav", noise_split, apart)
-    rooms = _split_rooms(rooms_folder, "room" in disjoint)
+    rooms = _split_rooms(rooms_folder, disjoint)
     kinds = ("noise", "rooms") if rooms else ("noise",)
     names = [*MANIFESTS, *(f"{kind}_{side}" for kind in kinds for side in SIDES)]
     beside = itertools.chain(*noises.values(), *rooms.values())
@@ -118,13 +119,49 @@ def prepare_unpaired(
     def build() -> dict[str, Manifest]:
         described = _describe(speech, noises, rooms_folder, rate, segment, jobs)
         contents = speech.finish(described) | _beside(noises, rooms, described, apart)
-        prove_disjoint(sets_of(contents), disjoint)
+        prove_manifests(contents, disjoint)
         return contents
 
     stamp = save_folder / STAMP
     manifests = keep_manifests(stamp, names, files, options, build)
+    # again, for a manifest that is kept may have been changed
+    prove_manifests({x: read_manifest(path) for x, path in manifests.items()}, disjoint)
     logger.info(describe_sets(manifests))
     return manifests
+
+
+def prove_manifests(
+    contents: Mapping[str, Manifest], disjoint: Collection[str]
+) -> None:
+    """Refuse manifests that have in common what they must not (`prove_disjoint`).
+
+    Arguments
+    ---------
+    contents : mapping of str to dict
+        The manifests by name.
+    disjoint : collection of str
+        Of DISJOINT. Noises that may be shared must be so in time.
+
+    Raises
+    ------
+    AudioError
+        Naming all that is in two sets or, as an utterance, in both halves of
+        validation.
+
+    Example
+    -------
+    >>> said = {"a": {"utterance": "f1_script1"}}
+    >>> prove_manifests({"clean_valid": said, "speech_valid": said}, [])
+    Traceback (most recent call last):
+    ...
+    speechbrain_fusion.data.audio.AudioError: 1 in two sets, expected in one:
+      utterance f1_script1: in clean_valid and in speech_valid
+    """
+    prove_disjoint(sets_of(contents), disjoint)
+    halves = ("clean_valid", "speech_valid")
+    prove_disjoint({name: contents.get(name, {}).values() for name in halves}, [])
+    noises = {side: contents.get(f"noise_{side}", {}).values() for side in SIDES}
+    prove_apart_in_time(noises)
 
 
 def sets_of(
@@ -146,18 +183,30 @@ def sets_of(
 
     Example
     -------
-    >>> made = {"clean_train": {"a": {"talker": "anna"}}, "rooms_test": {"b": {}}}
-    >>> sets_of(made)
-    {'clean': [{'talker': 'anna'}], 'noisy': [], 'valid': [], 'test': [{}]}
+    >>> rooms = {"b": {"room": "hall"}}
+    >>> sets_of({"clean_train": {"a": {"talker": "anna"}}, "rooms_test": rooms})
+    ... # doctest: +NORMALIZE_WHITESPACE
+    {'clean': [{'talker': 'anna'}], 'noisy': [], 'valid': [],
+     'test': [{'response': 'hall'}]}
     """
     names = {"clean": ["clean_train"]}
     for part, side in SETS.items():
         heard = kinds if part == "valid" else ["speech"]
         names[part] = [f"{kind}_{side}" for kind in (*heard, "noise", "rooms")]
     return {
-        part: [entry for name in each for entry in contents.get(name, {}).values()]
+        part: [x for name in each for x in _heard(name, contents.get(name, {}))]
         for part, each in names.items()
     }
+
+
+def _heard(name: str, manifest: Manifest) -> list[Entry]:
+    """List entries; the room of a response is none in which speech was recorded."""
+    if not name.startswith("rooms_"):
+        return [*manifest.values()]
+    return [
+        {"response" if key == "room" else key: value for key, value in entry.items()}
+        for entry in manifest.values()
+    ]
 
 
 def describe_sets(manifests: Mapping[str, Path]) -> str:
@@ -171,10 +220,12 @@ def describe_sets(manifests: Mapping[str, Path]) -> str:
     Returns
     -------
     str
-        A line for each of the four sets; that of validation is of its mixtures.
+        A line for each of the four sets, and one for the clean half of validation; the
+        other one is of its mixtures.
     """
     contents = {name: read_manifest(path) for name, path in manifests.items()}
-    return count_text(sets_of(contents, ["speech"]))
+    halves = {"valid, clean": contents["clean_valid"].values()}
+    return count_text(sets_of(contents, ["speech"]) | halves)
 
 
 def _refuse_scripts(disjoint: Collection[str], versions: Sequence[str] | None) -> None:
@@ -185,7 +236,7 @@ def _refuse_scripts(disjoint: Collection[str], versions: Sequence[str] | None) -
         )
 
 
-def _split_rooms(folder: Folder, disjoint: bool) -> dict[str, list[Path]]:
+def _split_rooms(folder: Folder, disjoint: Collection[str]) -> dict[str, list[Path]]:
     """List the impulse responses of each side."""
     if folder is None:
         return {}
@@ -193,8 +244,10 @@ def _split_rooms(folder: Folder, disjoint: bool) -> dict[str, list[Path]]:
     for path in response_files(folder):
         rooms.setdefault(response_room(path, Path(folder)), []).append(path)
     sizes = {room: len(paths) for room, paths in rooms.items()}
-    every = {side: [*rooms] for side in SIDES}
-    sides = split_sides(sizes, "room") if disjoint else every
+    sides = {side: [*rooms] for side in SIDES}
+    # the last one names what is to be left out of disjoint
+    for kind in [x for x in ("response", "room") if x in disjoint][-1:]:
+        sides = split_sides(sizes, kind)
     return {
         side: [path for room in named for path in rooms[room]]
         for side, named in sides.items()

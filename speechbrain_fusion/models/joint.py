@@ -6,6 +6,7 @@ noisy speech by the same measure.
 Source: see `speechbrain_fusion.models.shared_latent`. Clips with noise added are ours.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -13,31 +14,33 @@ from torch import Tensor
 
 from speechbrain_fusion.models.speech_autoencoder import Decoded, join, to_unit_power
 
-# dB of a clip over the noise that is added to it.
-ADDED_SNR = (-5.0, 5.0)
-
 
 class JointInputs(NamedTuple):
-    """What goes into joint training beside the mixtures.
+    """What goes into joint training beside the mixtures, and what is wanted.
 
     Attributes
     ----------
-    speech : torch.Tensor
-        Which of the mixtures have speech, the others being noise alone: boolean,
-        [batch].
+    speech : sequence of bool
+        Which of the mixtures have speech, the others being noise alone.
     clean : torch.Tensor or None
         Clean clips, unrelated to the mixtures, [batch, time].
+    added : torch.Tensor or None
+        More noise, at the level at which the mixtures hear it, [batch, time].
     cycle : bool
         Whether what is enhanced goes back to the mixture.
+    anchor : bool
+        Whether clean clips go through the mixture encoder.
     noisier : bool
-        Whether mixtures also come with noise added, that of the items that are noise.
+        Whether mixtures also come with the noise added.
     remix : bool
         Whether clean clips do.
     """
 
-    speech: Tensor
+    speech: Sequence[bool]
     clean: Tensor | None = None
+    added: Tensor | None = None
     cycle: bool = True
+    anchor: bool = True
     noisier: bool = False
     remix: bool = False
 
@@ -64,26 +67,31 @@ class Cycle(NamedTuple):
     mixture: Tensor
 
 
-class Anchor(NamedTuple):
+class Clean(NamedTuple):
     """Clean clips in both encoders.
 
     Attributes
     ----------
-    latent : torch.Tensor
-        The speech encoder's, [batch, channels, frames].
+    signal : torch.Tensor
+        The clips, [batch, time].
     spectrum : torch.Tensor
         Of the clips, [batch, 2, frames, bins].
-    decoded : Decoded
-        By way of the mixture encoder.
-    signal, estimate : torch.Tensor
-        The clips, and what was decoded of them, [batch, time].
+    latent : torch.Tensor
+        The speech encoder's, [batch, channels, frames].
+    decoded : Decoded or None
+        By way of the mixture encoder, if that is wanted.
+    estimate : torch.Tensor or None
+        What that sounds like, [batch, time].
+    remixed : Decoded or None
+        By way of the mixture encoder, with noise added, if that is wanted.
     """
 
-    latent: Tensor
-    spectrum: Tensor
-    decoded: Decoded
     signal: Tensor
-    estimate: Tensor
+    spectrum: Tensor
+    latent: Tensor
+    decoded: Decoded | None
+    estimate: Tensor | None
+    remixed: Decoded | None
 
 
 class Joint(NamedTuple):
@@ -93,6 +101,8 @@ class Joint(NamedTuple):
 
     Attributes
     ----------
+    spoken, noise : torch.Tensor
+        Places of the mixtures with speech and of the others.
     noisy : torch.Tensor
         Spectrum of the mixtures, [batch, 2, frames, bins].
     mixture : torch.Tensor
@@ -100,27 +110,23 @@ class Joint(NamedTuple):
         bins] where there is no phase decoder.
     decoded : Decoded
         What the clean decoders make of them.
-    speech : torch.Tensor
-        Which mixtures have speech: boolean, [batch].
     cycle : Cycle or None
-        Of those, if it is wanted and there are any.
-    anchor : Anchor or None
-        Clean clips, if they were given.
+        Of those with speech, if it is wanted and there are any.
     noisier : torch.Tensor or None
-        Latents of the mixtures with speech, with noise added, [batch, channels,
-        frames], if that is wanted and there are such items.
-    remixed : Decoded or None
-        Of the clean clips, with noise added, likewise.
+        Latents of those with speech, with noise added, [batch, channels, frames], if
+        that is wanted and there are any.
+    clean : Clean or None
+        Clean clips, if they were given.
     """
 
+    spoken: Tensor
+    noise: Tensor
     noisy: Tensor
     mixture: Tensor
     decoded: Decoded
-    speech: Tensor
     cycle: Cycle | None
-    anchor: Anchor | None
     noisier: Tensor | None
-    remixed: Decoded | None
+    clean: Clean | None
 
 
 def joint_passes(model: Any, mixture: Tensor, given: JointInputs) -> Joint:
@@ -139,81 +145,112 @@ def joint_passes(model: Any, mixture: Tensor, given: JointInputs) -> Joint:
     -------
     Joint
         What the losses are about.
+
+    Raises
+    ------
+    ValueError
+        If a clip has another shape than the mixtures, or what is wanted lacks clips.
     """
-    speech, training = model.speech, model.training
-    clips = _clips(mixture, given)
-    signals, sizes = torch.cat([*clips.values()]), [len(x) for x in clips.values()]
-    spectrum = speech.stft.analyze(signals)
-    features = speech.stft.features(signals, None, spectrum)
-    split = (x.split(sizes) for x in (model.encode(features), spectrum, features))
-    latents, spectra, inputs = (dict(zip(clips, x, strict=True)) for x in split)
-    decoded = {
-        name: speech.decode(latents[name], None, training)
-        for name in clips
-        if name != "noisier"
-    }
-    anchor = None
-    if "clean" in clips:
-        with torch.no_grad():
-            target = speech.encode(inputs["clean"])
-        estimate = _sound(speech, decoded["clean"], spectra["clean"], mixture.shape[-1])
-        anchor = Anchor(
-            target, spectra["clean"], decoded["clean"], clips["clean"], estimate
+    _check(mixture, given)
+    stft, spoken, noise = model.speech.stft, *_places(mixture, given.speech)
+    clips = _clips(mixture, given, spoken)
+    sizes = [len(x) for x in clips.values()]
+    signals = torch.cat([*clips.values()])
+    spectrum = stft.analyze(signals)
+    features = stft.features(signals, None, spectrum)
+    spectra, inputs = (
+        dict(zip(clips, x.split(sizes), strict=True)) for x in (spectrum, features)
+    )
+    through = [x for x in clips if x != "clean" or given.anchor]
+    encoded = model.encode(torch.cat([inputs[name] for name in through]))
+    parts = encoded.split([len(clips[name]) for name in through])
+    latents = dict(zip(through, parts, strict=True))
+    decoded = model.speech.decode(latents["mixture"], None, model.training)
+    own = _only(decoded, spoken)
+    back = None
+    if given.cycle and len(spoken):
+        again = _again(model.speech, own, spectra["mixture"][spoken], mixture)
+        back = (
+            again,
+            model.speech.encode(
+                own.amplitude.mT if again is None else stft.features(*again)
+            ),
         )
+    rebuilt = _decode_mixtures(
+        model, [latents["mixture"], *([back[1]] if back is not None else [])]
+    )
     cycle = None
-    if given.cycle and given.speech.any():
-        cycle = _cycle(model, decoded["mixture"], spectra["mixture"], mixture, given)
-    back = [latents["mixture"], *([] if cycle is None else [cycle.latent])]
-    rebuilt = _decode_mixtures(model, back)
+    if back is not None:
+        heard = None if back[0] is None else back[0][2]
+        cycle = Cycle(own, heard, back[1], rebuilt[1])
     return Joint(
+        spoken=spoken,
+        noise=noise,
         noisy=spectra["mixture"],
         mixture=rebuilt[0],
-        decoded=decoded["mixture"],
-        speech=given.speech,
-        cycle=None if cycle is None else cycle._replace(mixture=rebuilt[1]),
-        anchor=anchor,
+        decoded=decoded,
+        cycle=cycle,
         noisier=latents.get("noisier"),
-        remixed=decoded.get("remixed"),
+        clean=_clean(model, clips, spectra, inputs, latents),
     )
 
 
-def _clips(mixture: Tensor, given: JointInputs) -> dict[str, Tensor]:
+def _check(mixture: Tensor, given: JointInputs) -> None:
+    for name, clips in {"clean": given.clean, "added": given.added}.items():
+        if clips is not None and clips.shape != mixture.shape:
+            raise ValueError(
+                f"{name}: expected shape {tuple(mixture.shape)}, got "
+                f"{tuple(clips.shape)}"
+            )
+    if (given.noisier or given.remix) and given.added is None:
+        raise ValueError("noisier, remix: expected added noise, got None")
+
+
+def _places(mixture: Tensor, speech: Sequence[bool]) -> tuple[Tensor, Tensor]:
+    """Tell where there is speech and where not, without asking the device."""
+    if len(speech) != len(mixture):
+        raise ValueError(f"speech: expected {len(mixture)} items, got {len(speech)}")
+    places = [[i for i, x in enumerate(speech) if x == kind] for kind in (True, False)]
+    spoken, noise = (
+        torch.tensor(x, dtype=torch.long, device=mixture.device) for x in places
+    )
+    return spoken, noise
+
+
+def _clips(mixture: Tensor, given: JointInputs, spoken: Tensor) -> dict[str, Tensor]:
     """Name everything that is encoded, at unit power."""
-    unit, _ = to_unit_power(mixture, None)
-    noise, clips = unit[~given.speech], {"mixture": unit}
-    if given.clean is not None:
-        clips["clean"], _ = to_unit_power(given.clean, None)
-    if given.noisier and given.speech.any() and len(noise):
-        clips["noisier"] = add_noise(unit[given.speech], noise)
-    if given.remix and "clean" in clips and len(noise):
-        clips["remixed"] = add_noise(clips["clean"], noise)
+    unit, gain = to_unit_power(mixture, None)
+    clips = {"mixture": unit}
+    clean = None if given.clean is None else to_unit_power(given.clean, None)[0]
+    if given.added is not None:
+        added = gain * given.added
+        if given.noisier and len(spoken):
+            clips["noisier"], _ = to_unit_power((unit + added)[spoken], None)
+        if given.remix and clean is not None:
+            clips["remixed"], _ = to_unit_power(clean + added, None)
+    if clean is not None:
+        clips["clean"] = clean
     return clips
 
 
-def add_noise(clips: Tensor, noise: Tensor) -> Tensor:
-    """Add noise at random signal-to-noise ratios, from the global random state.
+def _only(decoded: Decoded, places: Tensor) -> Decoded:
+    phase = None if decoded.phase is None else decoded.phase[places]
+    return Decoded(decoded.latent[places], decoded.amplitude[places], phase)
 
-    Arguments
-    ---------
-    clips : torch.Tensor
-        At unit power, [batch, time].
-    noise : torch.Tensor
-        Likewise, [any number, time], taken in turn.
 
-    Returns
-    -------
-    torch.Tensor
-        At unit power, [batch, time].
+def _again(
+    speech: Any, decoded: Decoded, noisy: Tensor, mixture: Tensor
+) -> tuple[Tensor, None, Tensor] | None:
+    """Analyse what was decoded again; None where its amplitudes are all there is."""
+    if decoded.phase is None and len(speech.stft.fft_sizes) == 1:
+        return None
+    signal = _sound(speech, decoded, noisy, mixture)
+    return signal, None, speech.stft.analyze(signal)
 
-    Example
-    -------
-    >>> add_noise(torch.ones(3, 8), torch.ones(2, 8)).square().mean().round(decimals=3)
-    tensor(1.)
-    """
-    turns = torch.arange(len(clips), device=clips.device) % len(noise)
-    low, high = ADDED_SNR
-    snr = low + (high - low) * torch.rand(len(clips), 1, device=clips.device)
-    return to_unit_power(clips + 10 ** (-snr / 20) * noise[turns], None)[0]
+
+def _sound(speech: Any, decoded: Decoded, spectrum: Tensor, mixture: Tensor) -> Tensor:
+    joined = join(decoded.amplitude, decoded.phase, spectrum)
+    return speech.stft.synthesize(joined, mixture.shape[-1])
 
 
 def _decode_mixtures(model: Any, latents: list[Tensor]) -> tuple[Tensor, ...]:
@@ -224,26 +261,26 @@ def _decode_mixtures(model: Any, latents: list[Tensor]) -> tuple[Tensor, ...]:
     return model.decode_mixture(heard).split([len(x) for x in latents])
 
 
-def _sound(speech: Any, decoded: Decoded, spectrum: Tensor, time: int) -> Tensor:
-    joined = join(decoded.amplitude, decoded.phase, spectrum)
-    return speech.stft.synthesize(joined, time)
-
-
-def _cycle(
-    model: Any, decoded: Decoded, noisy: Tensor, mixture: Tensor, given: JointInputs
-) -> Cycle | None:
-    """Take what was decoded of mixtures with speech back to mixtures."""
-    if not given.cycle:
+def _clean(
+    model: Any,
+    clips: dict[str, Tensor],
+    spectra: dict[str, Tensor],
+    inputs: dict[str, Tensor],
+    latents: dict[str, Tensor],
+) -> Clean | None:
+    """Encode clean clips as speech, and decode what they are to the mixture encoder."""
+    if "clean" not in clips:
         return None
-    stft, own = model.speech.stft, given.speech
-    phase = None if decoded.phase is None else decoded.phase[own]
-    spoken = Decoded(decoded.latent[own], decoded.amplitude[own], phase)
-    again = None
-    if phase is None and len(stft.fft_sizes) == 1:
-        features = spoken.amplitude.mT
-    else:
-        signal = _sound(model.speech, spoken, noisy[own], mixture.shape[-1])
-        again = stft.analyze(signal)
-        features = stft.features(signal, None, again)
-    latent = model.speech.encode(features)
-    return Cycle(spoken, again, latent, latent)
+    with torch.no_grad():
+        target = model.speech.encode(inputs["clean"])
+    decoded, remixed = (
+        model.speech.decode(latents[name], None, model.training)
+        if name in latents
+        else None
+        for name in ("clean", "remixed")
+    )
+    signal, spectrum = clips["clean"], spectra["clean"]
+    estimate = None
+    if decoded is not None:
+        estimate = _sound(model.speech, decoded, spectrum, signal)
+    return Clean(signal, spectrum, target, decoded, estimate, remixed)

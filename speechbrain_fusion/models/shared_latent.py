@@ -30,7 +30,6 @@ from speechbrain_fusion.nnet.compressed_stft import modulus, single
 from speechbrain_fusion.nnet.spectral_stack import SpectralStack, blank_frames
 
 SHARES = ("layer", "space")
-TINY = 1e-8
 
 
 class SharedLatentEnhancer(nn.Module):
@@ -149,8 +148,8 @@ class SharedLatentEnhancer(nn.Module):
         Returns
         -------
         torch.Tensor or Joint
-            Enhanced, [batch, time], at the level at which its amplitudes are nearest
-            to the mixture's.
+            Enhanced, [batch, time]: at the level at which its amplitudes are nearest
+            to the mixture's, or as decoded if that is lower, as it is of noise alone.
 
         Raises
         ------
@@ -158,6 +157,8 @@ class SharedLatentEnhancer(nn.Module):
             If the shapes do not fit.
         """
         if joint is not None:
+            if lengths is not None:
+                raise ValueError("lengths: expected None in joint training")
             return joint_passes(self, mixture, joint)
         check_pair(mixture, mixture, lengths)
         stft, time = self.speech.stft, mixture.shape[-1]
@@ -176,7 +177,9 @@ class SharedLatentEnhancer(nn.Module):
         """Bring decoded amplitudes nearest to the mixture's, and bound them by it."""
         exponent = self.speech.stft.compression
         wide, mixture = (x.pow(1 / exponent) for x in (amplitude, noisy))
-        match = (wide * mixture).sum((1, 2)) / wide.square().sum((1, 2)).clamp(min=TINY)
+        power = wide.square().sum((1, 2)).clamp(min=torch.finfo(wide.dtype).tiny)
+        # never up: what is decoded is at the level of speech already
+        match = ((wide * mixture).sum((1, 2)) / power).clamp(max=1.0)
         level = match.pow(exponent).view(-1, 1, 1) * amplitude
         return torch.minimum(level, noisy) if self.bound else level
 

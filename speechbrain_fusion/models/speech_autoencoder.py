@@ -7,7 +7,7 @@ Source: see `speechbrain_fusion.models.shared_latent`.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -52,10 +52,10 @@ class Rebuilt(NamedTuple):
         Latent, amplitude and phase.
     signal : torch.Tensor
         What came in, [batch, time].
-    estimate : torch.Tensor
+    estimate : torch.Tensor or None
         What amplitude and phase (or, without a decoder of it, the signal's own phase)
-        sound like, [batch, time].
-    again : torch.Tensor
+        sound like, [batch, time], if it is wanted.
+    again : torch.Tensor or None
         Spectrum of the estimate, [batch, 2, frames, bins].
     lengths : torch.Tensor or None
         Relative lengths in frames, [batch], if lengths were given.
@@ -64,8 +64,8 @@ class Rebuilt(NamedTuple):
     spectrum: Tensor
     decoded: Decoded
     signal: Tensor
-    estimate: Tensor
-    again: Tensor
+    estimate: Tensor | None
+    again: Tensor | None
     lengths: Tensor | None
 
 
@@ -138,7 +138,9 @@ class SpeechAutoencoder(nn.Module):
             self.phase = SpectralStack([*back, 2 * bins], kernel, False, False)
         self.latent_noise, self.latent_norm = latent_noise, latent_norm
 
-    def forward(self, signal: Tensor, lengths: Tensor | None = None) -> Rebuilt:
+    def forward(
+        self, signal: Tensor, lengths: Tensor | None = None, sound: bool = True
+    ) -> Rebuilt:
         """Encode and decode clean speech.
 
         Arguments
@@ -147,6 +149,8 @@ class SpeechAutoencoder(nn.Module):
             Shape [batch, time].
         lengths : torch.Tensor, optional
             Relative lengths in (0, 1], shape [batch]; None for all of it.
+        sound : bool
+            Whether the estimate is wanted, and its spectrum.
 
         Returns
         -------
@@ -166,11 +170,33 @@ class SpeechAutoencoder(nn.Module):
         spectrum = self.stft.analyze(unit, count)
         latent = self.encode(self.stft.features(unit, count, spectrum), valid)
         decoded = self.decode(latent, valid, self.training)
-        joined = join(decoded.amplitude, decoded.phase, spectrum)
-        estimate = self.stft.synthesize(joined, time, count)
-        again = self.stft.analyze(estimate, count)
+        estimate = again = None
+        if sound:
+            joined = join(decoded.amplitude, decoded.phase, spectrum)
+            estimate = self.stft.synthesize(joined, time, count)
+            again = self.stft.analyze(estimate, count)
         own = None if valid is None else valid.float().mean(-1)
         return Rebuilt(spectrum, decoded, unit, estimate, again, own)
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """Return what belongs to the parameters, but has no shape."""
+        stft = self.stft
+        front = {"fft_sizes": list(stft.fft_sizes), "hop": stft.main.hop}
+        front |= {"compression": stft.compression, "latent_norm": self.latent_norm}
+        return front
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Refuse parameters that were trained with other features.
+
+        Raises
+        ------
+        ValueError
+            Naming what differs.
+        """
+        own = self.get_extra_state()
+        other = {name: state.get(name) for name in own if state.get(name) != own[name]}
+        if other:
+            raise ValueError(f"trained with {other}, expected {own}")
 
     def encode(self, features: Tensor, valid: Tensor | None = None) -> Tensor:
         """Encode features [batch, channels, frames]; `valid` is [batch, frames]."""

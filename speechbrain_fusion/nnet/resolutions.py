@@ -24,7 +24,7 @@ from speechbrain_fusion.nnet.compressed_stft import (
 class MultiResolutionSTFT(nn.Module):
     """Features of several resolutions, and the way back from the largest.
 
-    White noise of power 1 has spectra of mean power 1 at every size.
+    White noise of power 1 has mean power 1 at every size, before compression.
 
     Arguments
     ---------

@@ -43,6 +43,7 @@ def draw_run(
     history: Sequence[Mapping[str, float]],
     example: Mapping[str, Tensor],
     rate: int,
+    curves: Sequence[str] = (),
 ) -> None:
     """Draw waveforms and spectrograms of one item, and the learning curve.
 
@@ -56,6 +57,8 @@ def draw_run(
         Signals by title, [channels, time]; the first channel's spectrogram is drawn.
     rate : int
         Sample rate in Hz.
+    curves : sequence of str
+        Metrics of the validation that are drawn beside the loss.
 
     Raises
     ------
@@ -83,7 +86,7 @@ def draw_run(
     grid = axes[2, 0].get_gridspec()
     for axis in axes[2]:
         axis.remove()
-    _draw_curve(figure.add_subplot(grid[2, :]), history)
+    _draw_curve(figure.add_subplot(grid[2, :]), history, curves)
     with written_whole(path, "wb") as file:
         figure.savefig(file, dpi=100, format="png")
     pyplot.close(figure)
@@ -123,7 +126,9 @@ def _draw_spectrogram(axis: Any, signal: Tensor, rate: int, loudest: float) -> A
     return image
 
 
-def _draw_curve(axis: Any, history: Sequence[Mapping[str, float]]) -> None:
+def _draw_curve(
+    axis: Any, history: Sequence[Mapping[str, float]], metrics: Sequence[str]
+) -> None:
     """Draw the losses and, on a second scale, the validation metrics."""
     epochs = [figures["epoch"] for figures in history]
     names = list(dict.fromkeys(name for figures in history for name in figures))
@@ -133,10 +138,7 @@ def _draw_curve(axis: Any, history: Sequence[Mapping[str, float]]) -> None:
         style = {"marker": ".", "color": f"C{number}", "label": name.replace("_", " ")}
         if name.endswith("loss"):
             axis.plot(epochs, values, **style)
-        # losses have a figure of their own
-        elif (
-            name.startswith("valid_") and name.replace("valid_", "train_") not in names
-        ):
+        elif name in {f"valid_{metric}" for metric in metrics}:
             second.plot(epochs, values, linestyle="--", **style)
     axis.set(xlabel="epoch", ylabel="loss")
     axis.xaxis.get_major_locator().set_params(integer=True)

@@ -72,6 +72,8 @@ def draw_latents(path: Path, latents: Mapping[str, Tensor]) -> None:
     ------
     ImportError
         If matplotlib or scikit-learn is not installed.
+    ValueError
+        If no two frames are finite.
     """
     pyplot = import_pyplot()
     project = _principal_components(latents)
@@ -113,9 +115,13 @@ def _principal_components(latents: Mapping[str, Tensor]) -> Any:
             "the latent space needs scikit-learn: "
             'pip install "speechbrain-fusion[plots]"'
         ) from error
-    every = torch.cat([*latents.values()]).numpy()
-    fitted = PCA(2, random_state=0).fit(every)
-    return lambda latent: fitted.transform(latent.numpy())
+    every = torch.cat([*latents.values()])
+    every = every[every.isfinite().all(-1)]
+    if len(every) < 2:
+        raise ValueError("latents: expected two frames at least that are finite")
+    fitted = PCA(2, random_state=0).fit(every.numpy())
+    # what is not finite is not drawn
+    return lambda latent: fitted.transform(latent[latent.isfinite().all(-1)].numpy())
 
 
 def apart(clean: Tensor, other: Tensor) -> float:

@@ -21,6 +21,7 @@ def write_report(
     rate: int,
     by: str | None = None,
     listed: Sequence[str] | None = None,
+    curves: Sequence[str] = (),
 ) -> list[str]:
     """Write what a test gave into the run's folder.
 
@@ -40,6 +41,8 @@ def write_report(
         Condition of the items, by whose values metrics are also listed, if any has it.
     listed : sequence of str, optional
         Those metrics, by default the first.
+    curves : sequence of str
+        Metrics of the validation, which are drawn beside the loss.
 
     Returns
     -------
@@ -61,7 +64,7 @@ def write_report(
     if example is not None:
         files["audio"] = "examples/"
         try:
-            draw_run(folder / "run.png", history, example, rate)
+            draw_run(folder / "run.png", history, example, rate, curves)
             files["figure"] = "run.png"
         except ImportError as error:
             lines.append(f"no figure: {error}")

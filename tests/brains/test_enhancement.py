@@ -53,8 +53,8 @@ def test_the_best_checkpoint_is_evaluated_and_the_whole_history_reported(tmp_pat
     brain = make_brain(tmp_path, epochs=3)
     decide, kept = brain._decide, {}
 
-    def decide_and_note(epoch, loss):
-        decide(epoch, loss)
+    def decide_and_note(epoch, loss, **terms):
+        decide(epoch, loss, **terms)
         kept[epoch] = parameters(brain)
         if epoch == 2:  # what comes now is worse
             with torch.no_grad():
@@ -262,9 +262,9 @@ def test_the_lowest_validation_loss_can_decide(tmp_path, monkeypatch):
     losses, decide = iter([2.0, 1.0, 3.0]), brain._decide
     states = []
 
-    def decide_so(epoch, loss):
+    def decide_so(epoch, loss, **terms):
         states.append([p.detach().clone() for p in brain.modules.parameters()])
-        decide(epoch, next(losses))
+        decide(epoch, next(losses), **terms)
 
     monkeypatch.setattr(brain, "_decide", decide_so)
     train(brain)

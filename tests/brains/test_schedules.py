@@ -24,8 +24,8 @@ def test_held_all_along_it_is_constant(epochs):
     assert rates(epochs=epochs, hold=1.0) == [1.0] * epochs
 
 
-def test_it_falls_from_the_first_epoch_on_and_not_below_its_end():
-    assert rates(epochs=2, hold=0.0, final=0.0) == [0.5, 0.0]
+def test_it_falls_after_the_first_epoch_and_not_below_its_end():
+    assert rates(epochs=3, hold=0.0, final=0.0) == [1.0, 0.5, 0.0]
     assert LinearDecay(1.0, 2, 0.0, 0.2).rate(9) == pytest.approx(0.2)
 
 

@@ -46,6 +46,7 @@ class ToyClips(Dataset):
 
     def __init__(self, size: int, seed: int, kind: str) -> None:
         self.size, self.seed, self.kind = size, seed, kind
+        self.pure_noise = 1 / 3 if kind == "pairs" else 0.0
 
     def __len__(self) -> int:
         return self.size
@@ -61,7 +62,11 @@ class ToyClips(Dataset):
         mixture = 0.05 * noise + (0 if alone and self.kind == "pairs" else tones[:1])
         signals = {
             "clean": {"clean": tones[1:2]},
-            "pairs": {"mixture": mixture, "clean": tones[2:]},
+            "pairs": {
+                "mixture": mixture,
+                "clean": tones[2:],
+                "added": 0.05 * noise.flip(-1),
+            },
             "test": {"mixture": mixture, "target": tones[:1]},
         }[self.kind]
         info = {"pure_noise": alone and self.kind == "pairs", "condition": "+0 dB"}
@@ -142,4 +147,5 @@ def make_brain(
 
 def parameters(brain: SharedLatentBrain) -> dict[str, torch.Tensor]:
     """Return everything that a checkpoint of the networks holds."""
-    return {k: v.clone() for k, v in brain.enhancer.state_dict().items()}
+    state = brain.enhancer.state_dict()
+    return {k: v.clone() for k, v in state.items() if torch.is_tensor(v)}

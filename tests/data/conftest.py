@@ -6,7 +6,7 @@ import pytest
 
 from speechbrain_fusion.data.scenes import BinauralScenes
 from tests.conftest import write_noise, write_voice
-from tests.data.daps_tree import SCRIPTS, write_daps, write_noises
+from tests.data.daps_tree import write_daps, write_noises, write_spoken
 from tests.data.scenery import HEAD, Make, manifest
 
 
@@ -50,10 +50,16 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def daps(tmp_path: Path) -> Path:
     """DAPS's tree with 8 speakers, 2 scripts and 4 versions."""
-    return write_daps(tmp_path / "daps", scripts=SCRIPTS[:2])
+    return write_daps(tmp_path / "daps")
 
 
 @pytest.fixture
 def noises(tmp_path: Path) -> Path:
     """Five noises at 19.98 kHz, one of them a ``.mat``."""
     return write_noises(tmp_path / "noise")
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Path]:
+    """Manifests of three talkers, plain and in a room, of noises and of rooms."""
+    return write_spoken(tmp_path)

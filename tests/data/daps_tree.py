@@ -36,7 +36,7 @@ def touch_daps(
 def write_daps(
     root: Path,
     speakers: Sequence[str] = SPEAKERS[:4] + SPEAKERS[10:14],
-    scripts: Sequence[str] = ("script1",),
+    scripts: Sequence[str] = SCRIPTS[:2],
     versions: Sequence[str] = ONE_EACH,
     seconds: float = 0.5,
     rate: int = RATE,

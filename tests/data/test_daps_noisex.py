@@ -15,13 +15,21 @@ from speechbrain_fusion.data.manifest import read_manifest
 from speechbrain_fusion.data.speech_sets import MANIFESTS
 from speechbrain_fusion.data.unpaired import NoisySpeech
 from speechbrain_fusion.data.unpaired_preparation import sets_of
-from tests.data.daps_tree import ONE_EACH, write_daps, write_noises, write_rooms
+from tests.data.daps_tree import (
+    ONE_EACH,
+    SCRIPTS,
+    write_daps,
+    write_noises,
+    write_rooms,
+)
 from tests.data.librimix_tree import voice, write
 from tests.data.test_rooms import lag_of
 
 NAMES = ("clean_train", "clean_valid", "train", "valid", "test")
 SEEDS = dict.fromkeys(NAMES, 1)
 COUNTS: dict[str, int | None] = dict.fromkeys(NAMES)
+EVEN = dict.fromkeys(("clean", "noisy", "valid", "test"), 1)
+NOISY = ("speech_train", "speech_valid")
 
 
 @pytest.fixture
@@ -55,9 +63,9 @@ def test_daps_becomes_five_sets_that_have_nothing_in_common(tmp_path, daps, nois
     # 8 speakers of two scripts; a version on each side, three SNRs where fixed
     assert {name: len(items) for name, items in sets.items()} == {
         "clean_train": 6,
-        "clean_valid": 2,
+        "clean_valid": 1,
         "train": 4,
-        "valid": 6,
+        "valid": 3,
         "test": 12,
     }
     prove_disjoint(
@@ -105,13 +113,35 @@ def test_of_a_version_as_much_is_taken_as_its_clean_one_has(tmp_path, daps, nois
     assert lengths == {round(16000 * (0.5 - n / 22050) + 0.5) for n in (1000, 2000)}
 
 
-def test_validation_on_one_utterance_is_refused_unless_it_is_paired(tmp_path, noises):
-    root = write_daps(tmp_path / "daps")
-    with pytest.raises(
-        AudioError, match=r"m3_script1_clean\.wav: the only clean record"
-    ):
-        load(tmp_path / "save", root, noises)
-    assert len(load(tmp_path / "save", root, noises, paired=True)["valid"]) == 3
+@pytest.mark.parametrize("paired", [False, True])
+def test_validation_on_one_utterance_is_refused(tmp_path, noises, paired):
+    root = write_daps(tmp_path / "daps", scripts=SCRIPTS[:1])
+    with pytest.raises(AudioError, match="valid: 1 utterance, expected two at least"):
+        load(tmp_path / "save", root, noises, paired=paired)
+    assert not list(tmp_path.glob("save/*.json"))
+
+
+def test_clean_speech_of_validation_is_in_no_noise(tmp_path, daps, noises):
+    load(tmp_path / "save", daps, noises, shares=EVEN, disjoint=["speaker"])
+    made = contents_of(tmp_path / "save")
+    clean, noisy = made["clean_valid"], made["speech_valid"]
+    assert {x["talker"] for x in clean.values()} == {
+        x["talker"] for x in noisy.values()
+    }
+    assert {x["script"] for x in clean.values()} == {"script1", "script2"}
+    # three versions of each utterance
+    assert (len(clean), len(noisy)) == (2, 2 * 3)
+    hidden = {x["clean_file"] for name in NOISY for x in made[name].values()}
+    read = {x["file"] for entries in made.values() for x in entries.values()}
+    assert hidden
+    assert not hidden & read
+
+
+def test_the_largest_of_several_windows_counts(tmp_path, daps, noises):
+    sets = load(tmp_path / "save", daps, noises, window=[512, 4000, 256])
+    assert len(sets["test"]) == 12
+    with pytest.raises(ValueError, match="segment: .* largest window, 4001 samples"):
+        load(tmp_path / "save", daps, noises, window=[512, 4001])
 
 
 def test_mixtures_take_their_options(tmp_path, daps, noises):
@@ -162,15 +192,16 @@ def test_a_folder_above_and_one_channel_of_several_serve(tmp_path, noises):
 
 def test_own_talkers_of_training_are_clean_and_noisy_in_turn(tmp_path, own):
     sets = load(tmp_path / "save", recordings=own)
-    assert [len(items) for items in sets.values()] == [2, 4, 2, 12, 12]
+    assert [len(items) for items in sets.values()] == [2, 2, 2, 6, 12]
     assert sets["clean_train"][(1, 0)].info["talker"] == "anna_train"
     drawn = sets["train"].plan(1, 0)
     assert drawn.speech["talker"] == "bert_train"
     assert drawn.clean["talker"] == "anna_train"
     assert sets["test"][(1, 0)].info["talker"] == "anna_test"
-    for index in range(12):
+    for index in range(6):
         drawn = sets["valid"].plan(1, index)
         assert drawn.clean["utterance"] != drawn.speech["utterance"]
+        assert drawn.clean in sets["clean_valid"].speech
 
 
 def test_own_recordings_that_are_too_short_are_left_out(tmp_path, own, caplog):

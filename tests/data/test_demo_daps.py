@@ -72,9 +72,9 @@ def test_without_folders_the_demo_is_read(demo, tmp_path):
     # validation and test, and what was produced, three SNRs where fixed
     assert {name: len(items) for name, items in sets.items()} == {
         "clean_train": 18,
-        "clean_valid": 6,
+        "clean_valid": 3,
         "train": 30,
-        "valid": 6 * 2 * 3,
+        "valid": 3 * 2 * 3,
         "test": 16 * 2 * 3,
     }
     for name, items in sets.items():

@@ -1,7 +1,6 @@
 """Noisy mixtures follow from seed, epoch and index, and have no paired clean speech."""
 
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,14 +14,9 @@ from speechbrain_fusion.data.manifest import write_manifest
 from speechbrain_fusion.data.rooms import read_response, reverberate
 from speechbrain_fusion.data.sampler import EpochSampler
 from speechbrain_fusion.data.unpaired import PURE_NOISE, NoisySpeech
-from tests.data.daps_tree import RATE, place_of, write_spoken
+from tests.data.daps_tree import RATE, place_of
 from tests.data.librimix_tree import write
 from tests.data.test_rooms import lag_of
-
-
-@pytest.fixture
-def files(tmp_path) -> dict[str, Path]:
-    return write_spoken(tmp_path)
 
 
 def noisy(files, kind="speech", **options):
@@ -342,6 +336,9 @@ def test_a_version_silent_where_its_clean_one_speaks_is_named(files, tmp_path):
         {"pure_noise": 1.0},
         {"pure_noise": -0.1},
         {"room_share": 1.1},
+        {"added_snr": (5, 0)},
+        {"added_snr": (0, float("inf"))},
+        {"added_snr": (0,)},
         {"size": 0},
     ],
 )

@@ -12,6 +12,7 @@ import scipy.io
 
 from speechbrain_fusion.data.audio import AudioError
 from speechbrain_fusion.data.disjoint import prove_disjoint
+from speechbrain_fusion.data.manifest import read_manifest, write_manifest
 from speechbrain_fusion.data.speech_sets import MANIFESTS
 from speechbrain_fusion.data.unpaired import NoisySpeech
 from speechbrain_fusion.data.unpaired_preparation import prepare_unpaired, sets_of
@@ -128,6 +129,24 @@ def test_a_made_up_leak_is_found_in_what_was_written(tmp_path, daps, noises):
         AudioError, match=rf"speaker {stolen['talker']}: in noisy and in"
     ):
         prove_disjoint(sets_of(contents_of(tmp_path / "save")), ["speaker"])
+    # the manifests are up to date, and yet refused
+    with pytest.raises(AudioError, match=rf"utterance {stolen['utterance']}: in noisy"):
+        load(tmp_path / "save", daps, noises)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_noise_added_to_another_side_is_refused(tmp_path, daps, noises, shared):
+    disjoint = ["speaker"] if shared else ["speaker", "noise"]
+    load(tmp_path / "save", daps, noises, disjoint=disjoint)
+    path = tmp_path / "save" / "noise_test.json"
+    key, entry = next(iter(read_manifest(path).items()))
+    stolen = {**entry, "first": entry.get("first", 0) - 10, "noise": "other"}
+    train = tmp_path / "save" / "noise_train.json"
+    write_manifest(train, read_manifest(train) | {f"{key} again": stolen})
+    with pytest.raises(
+        AudioError, match=r"1 stretches of noise on two sides:\n .*test"
+    ):
+        load(tmp_path / "save", daps, noises, disjoint=disjoint)
 
 
 def test_a_noise_shorter_than_the_clip_is_named(tmp_path, daps):

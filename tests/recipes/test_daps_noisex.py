@@ -1,7 +1,6 @@
 import csv
 import json
 import shlex
-import shutil
 
 import pytest
 import soundfile
@@ -9,10 +8,10 @@ from speechbrain.utils.run_opts import RunOptions
 
 from speechbrain_fusion.brains import start_run
 from speechbrain_fusion.brains.compare import read_variants
+from speechbrain_fusion.data import write_demo_daps
 from tests.data.daps_tree import write_daps, write_noises, write_rooms
-from tests.data.librimix_tree import write
 from tests.ranks import torchrun
-from tests.recipes.running import ROOT, last_line, run_script
+from tests.recipes.running import ROOT, run_script
 
 RECIPE = ROOT / "recipes" / "daps_noisex"
 TRAIN = RECIPE / "train.py"
@@ -20,7 +19,6 @@ SMALL = {
     "output_folder": "out",
     "speech_channels": "[12, 6]",
     "mixture_channels": "[10, 12, 6]",
-    "fft_size": 256,
     "fft_sizes": "[256, 128]",
     "hop": 128,
     "kernel": 3,
@@ -38,7 +36,7 @@ SMALL = {
 # the test's utterances are too short for PESQ and STOI
 METRICS = ("si_sdr", "llr", "wss", "segsnr")
 TERMS = ("mixture", "cycle", "complex_cycle", "pure_noise", "multi_resolution")
-TERMS += ("latent", "prior", "anchor", "invariance")
+TERMS += ("latent", "prior", "anchor", "spread", "invariance")
 
 
 @pytest.fixture
@@ -46,6 +44,11 @@ def corpus(tmp_path):
     write_daps(tmp_path / "daps", scripts=("script1", "script2"))
     write_noises(tmp_path / "noise")
     return {"data_folder": tmp_path / "daps", "noise_folder": tmp_path / "noise"}
+
+
+@pytest.fixture(scope="module")
+def demo_daps(tmp_path_factory):
+    return write_demo_daps(tmp_path_factory.mktemp("demo") / "daps")
 
 
 @pytest.fixture
@@ -115,7 +118,7 @@ def test_peers_are_yaml_files(corpus, run_here, tmp_path, name):
         {"share": "space", "mixture_channels": "[10, 6]"},
         {"loss_weights": "{remix: 1.0}"},
         {"simulated_rooms": 3, "disjoint": "[speaker, noise]"},
-        {"pure_noise": 0.0},
+        {"pure_noise": 0.0, "loss_weights": "{pure_noise: 0.0}"},
     ],
 )
 def test_choices_are_options(corpus, run_here, tmp_path, changes):
@@ -217,6 +220,8 @@ BAD = {
     "no stage one": ({"speech_epochs": 0}, r"stage two needs a trained speech autoenc"),
     "wrong stage one": ({"speech_checkpoint": "no"}, r"no: no checkpoint of a speech"),
     "disjoint": ({"disjoint": "[voice]"}, r"voice"),
+    "no pure noise": ({"pure_noise": 0.0}, r"loss_weights: expected 0 for pure_noise"),
+    "no noise added": ({"added_snr": "null"}, r"expected 0 for invariance, remix"),
     "share": ({"share": "all"}, r"share: expected one of"),
     "select": ({"select": "si_sdr"}, r"select: expected"),
     "unknown metric": ({"table_metrics": "[x]"}, r"table_metrics: expected some of"),
@@ -229,16 +234,42 @@ def test_bad_input_is_named_before_training(
     corpus, run_here, tmp_path, changes, pattern
 ):
     with pytest.raises(Exception, match=pattern):
-        run_here(make_arguments("small", {**corpus, **changes}))
+        run_here(make_arguments("small", corpus, **changes))
     assert not (tmp_path / "out/test_summary.json").exists()
     assert not list(tmp_path.glob("out/save/**/CKPT*"))
 
 
 @pytest.mark.slow
-def test_an_incomplete_daps_ends_with_one_line_that_names_it(corpus, tmp_path):
-    (tmp_path / "daps/ipad_office1/f1_script1_ipad_office1.wav").unlink()
-    shutil.rmtree(tmp_path / "noise")
-    write(tmp_path / "noise" / "a.wav", [0.0] * 9, 16000)
+def test_an_incomplete_daps_ends_the_process_and_is_named(corpus, tmp_path):
+    missing = tmp_path / "daps/ipad_office1/f1_script1_ipad_office1.wav"
+    missing.unlink()
     done = run_script(TRAIN, make_arguments("small", corpus), tmp_path)
     assert done.returncode != 0
-    assert "f1_script1_ipad_office1" in done.stdout + last_line(done.stdout)
+    assert missing.name in done.stderr + done.stdout
+    assert not list(tmp_path.glob("out/save/*.json"))
+
+
+@pytest.mark.slow
+def test_a_finished_run_goes_on_if_told(corpus, run_here, tmp_path):
+    run_here(make_arguments("small", corpus))
+    run_here(make_arguments("small", corpus, number_of_epochs=2))
+    epochs = json.loads((tmp_path / "out/history.json").read_text())
+    assert [x["epoch"] for x in epochs] == [1, 2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", [path.stem for path in sorted((RECIPE / "hparams").glob("*.yaml"))]
+)
+def test_the_demo_is_enough_for_every_yaml_but_the_posters_counts(
+    name, tmp_path, monkeypatch, demo_daps
+):
+    monkeypatch.chdir(tmp_path)
+    hparams, _ = start_run(
+        [f"hparams/{name}.yaml", f"--demo_folder={demo_daps}"], TRAIN
+    )
+    if name == "poster":
+        with pytest.raises(ValueError, match="28 asked for clean"):
+            hparams["corpus"]()
+    else:
+        assert {*hparams["corpus"]()} == {*hparams["counts"]}
