@@ -130,7 +130,8 @@ class SharedLatentBrain(ValidatedTerms, ModulatedEnhancementBrain):
 
     def _new_table(self) -> MetricTable:
         # without a phase decoder every phase is noisy
-        own = self.modules.enhancer.speech.phase is not None
+        enhancer = self.modules.enhancer
+        own = getattr(enhancer, "module", enhancer).speech.phase is not None
         return MetricTable((), [NOISY_PHASE] if own else [])
 
     # -- stages of training ----------------------------------------------------

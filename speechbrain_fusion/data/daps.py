@@ -11,12 +11,17 @@ devices in real-world environments into professional production quality speech?"
 Signal Processing Letters 22(8), 2015.
 """
 
+import logging
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from speechbrain.utils.logger import get_logger
+
 from speechbrain_fusion.data.audio import AudioError
 from speechbrain_fusion.data.disjoint import Utterance, natural
+
+logger = get_logger(__name__)
 
 CLEAN = "clean"
 STUDIO = "studio"
@@ -32,6 +37,8 @@ VERSIONS = (
 )
 """All versions of DAPS: of the studio, and by device and room."""
 
+SPEAKERS = 20
+
 NAME = re.compile(r"([fm]\d+)_(script\d+)_(\w+)\.wav", re.IGNORECASE)
 # So many missing files are named.
 NAMED = 20
@@ -43,6 +50,8 @@ def find_daps(
     data_folder: Path | str, versions: Sequence[str] | None = None
 ) -> Recordings:
     """List DAPS's recordings by speaker and script.
+
+    What it lacks of DAPS, speakers or versions, is logged as a warning.
 
     Arguments
     ---------
@@ -74,6 +83,8 @@ def find_daps(
     >>> {said.speaker: [*files] for said, files in found.items()}
     {'f1': ['clean', 'ipad_office1']}
     """
+    if versions is not None and not versions:
+        raise ValueError("versions: expected some, or None for all, got none")
     if unknown := [x for x in versions or () if x not in VERSIONS]:
         raise ValueError(f"versions: {unknown}, expected some of {', '.join(VERSIONS)}")
     root = _root(Path(data_folder))
@@ -81,7 +92,9 @@ def find_daps(
     wanted = there if versions is None else [x for x in VERSIONS if x in versions]
     if missing := [version for version in wanted if version not in there]:
         raise AudioError(f"{root}: no {', '.join(missing)}, it has {', '.join(there)}")
-    return _complete(root, list(dict.fromkeys([CLEAN, *wanted])))
+    found = _complete(root, list(dict.fromkeys([CLEAN, *wanted])))
+    _tell(root, len({said.speaker for said in found}), len(there))
+    return found
 
 
 def room_of(version: str) -> str:
@@ -108,6 +121,14 @@ def noisy_versions(found: Recordings, versions: Sequence[str] | None) -> list[st
     if versions is not None:
         return [version for version in there if version in versions]
     return [version for version in there if version != CLEAN] or [CLEAN]
+
+
+def _tell(root: Path, speakers: int, versions: int) -> None:
+    """Say what of DAPS is not there; the demo has more speakers and fewer versions."""
+    if speakers < SPEAKERS or versions < len(VERSIONS):
+        level = logging.WARNING if speakers <= SPEAKERS else logging.INFO
+        there = f"{speakers} of {SPEAKERS} speakers, {versions} of {len(VERSIONS)}"
+        logger.log(level, f"{root}: {there} versions")
 
 
 def _root(folder: Path) -> Path:

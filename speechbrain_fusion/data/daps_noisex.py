@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 from speechbrain_fusion.data.clean_speech import CleanSpeech
 from speechbrain_fusion.data.demo_daps import write_demo_daps
 from speechbrain_fusion.data.disjoint import SIDES
+from speechbrain_fusion.data.noisex import RATE as MAT_RATE
 from speechbrain_fusion.data.recordings import NoiseSplit
 from speechbrain_fusion.data.rooms import simulate_rooms
 from speechbrain_fusion.data.unpaired import NoisySpeech
@@ -36,6 +37,7 @@ def unpaired_speech(
     noise_split: NoiseSplit | None = None,
     window: int | Sequence[int] = 1024,
     test_segment: float = 4.0,
+    mat_rate: int = MAT_RATE,
     paired: bool = False,
     mixtures: Callable[..., NoisySpeech] = NoisySpeech,
     demo_folder: Path | str = "results/demo_daps",
@@ -87,6 +89,8 @@ def unpaired_speech(
         Samples of the window with which clips are analysed; the largest counts.
     test_segment : float
         Seconds of a test mixture at most.
+    mat_rate : int
+        Sample rate of noises in ``.mat`` files, which say none, in Hz.
     paired : bool
         Whether "train" and "valid" have the target, too, for supervised training.
     mixtures : callable
@@ -138,6 +142,7 @@ def unpaired_speech(
         [data_folder, noise_folder, recordings, rooms_folder, save_folder],
         {
             **{"rate": rate, "segment": segment, "window": largest},
+            **{"mat_rate": mat_rate},
             **{"versions": versions, "disjoint": disjoint, "shares": shares},
             **{"utterances": utterances, "noise_split": noise_split},
         },

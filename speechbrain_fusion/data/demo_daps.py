@@ -13,6 +13,12 @@ import soundfile
 from speechbrain_fusion.data.audio import read, resample
 from speechbrain_fusion.data.clips import PEAK
 from speechbrain_fusion.data.demo import RATE, demo_speech_folder
+from speechbrain_fusion.data.disjoint import (
+    SIDES,
+    Utterance,
+    split_sides,
+    split_utterances,
+)
 from speechbrain_fusion.data.folders import write_folder
 from speechbrain_fusion.data.noise import synthetic_noise
 from speechbrain_fusion.data.noisex import RATE as NOISE_RATE
@@ -20,7 +26,7 @@ from speechbrain_fusion.data.rooms import decaying_noise, demo_rooms, reverberat
 
 MARKER = ".demo-daps"
 # Raise it with every change of what write_demo_daps writes.
-VERSION = "1"
+VERSION = "2"
 
 SCRIPTS = 2
 # Utterances that make a script: recordings of some 7 s.
@@ -116,6 +122,38 @@ def demo_speakers() -> dict[str, str]:
     return names
 
 
+def babble_files() -> dict[str, list[Path]]:
+    """List what noises of a side are made of: the last utterance of each talker there.
+
+    No script of a test talker has it.
+
+    Returns
+    -------
+    dict of str to list of Path
+        For "train" (clean and noisy speech), "valid" and "test", as speakers are
+        disjoint by default.
+
+    Example
+    -------
+    >>> {side: len(paths) for side, paths in babble_files().items()}
+    {'train': 17, 'valid': 3, 'test': 8}
+    """
+    names = demo_speakers()
+    said = [
+        Utterance(x, f"script{n + 1}") for x in names.values() for n in range(SCRIPTS)
+    ]
+    sets = split_utterances(said, ["speaker"])
+    sides = {"train": sets["clean"] + sets["noisy"], **sets}
+    last = {
+        names[talker]: sorted(demo_speech_folder().glob(f"*/{talker}/*.ogg"))[-1]
+        for talker in names
+    }
+    return {
+        side: [last[name] for name in sorted({x.speaker for x in sides[side]})]
+        for side in SIDES
+    }
+
+
 def _write(folder: Path) -> None:
     for version in ("clean", *VERSIONS):
         (folder / version).mkdir(parents=True)
@@ -151,13 +189,17 @@ def _record(speech: np.ndarray, version: str, device: Device) -> np.ndarray:
 
 def _write_noises(folder: Path) -> None:
     folder.mkdir()
-    # of utterances that no script has
-    paths = sorted(demo_speech_folder().glob("*/*/*_5.ogg"))
-    speech = [resample(read(path)[0][0], RATE, NOISE_RATE) for path in paths]
+    sides = split_sides(dict.fromkeys(NOISES, 1), "noise")
+    side_of = {name: side for side, names in sides.items() for name in names}
+    speech = {
+        side: [resample(read(path)[0][0], RATE, NOISE_RATE) for path in paths]
+        for side, paths in babble_files().items()
+    }
     for name, (kind, options) in NOISES.items():
+        spoken = speech[side_of[name]]
         rng = np.random.default_rng(zlib.crc32(name.encode()))
         samples = NOISE_SECONDS * NOISE_RATE
-        noise = synthetic_noise(kind, samples, NOISE_RATE, rng, speech, **options)
+        noise = synthetic_noise(kind, samples, NOISE_RATE, rng, spoken, **options)
         if name == AS_MAT:
             scipy.io.savemat(folder / f"{name}.mat", {name: noise[:, None]})
         else:

@@ -39,11 +39,7 @@ DISJOINT = {
     **{"speaker": "talker", "script": "script", "noise": "noise", "room": "room"},
     "response": "response",
 }
-"""What may have to be disjoint, and the key of an entry that names it.
-
-Room is where speech was recorded, response that of which there is an impulse response:
-where rooms are disjoint, both are, but one may have the name of the other.
-"""
+"""What may have to be disjoint (of responses their rooms), and the key of an entry."""
 
 COUNTED = {
     **{"utterance": "utterance", "speaker": "talker", "script": "script"},
@@ -68,14 +64,14 @@ def check_disjoint(disjoint: Collection[str]) -> None:
     Raises
     ------
     ValueError
-        If a name is unknown.
+        If it is no list, or a name is unknown.
 
     Example
     -------
     >>> check_disjoint(["speaker", "noise"])
     """
-    unknown = sorted({*disjoint} - {*DISJOINT})
-    if isinstance(disjoint, str) or unknown:
+    known = isinstance(disjoint, Collection) and {*disjoint} <= {*DISJOINT}
+    if isinstance(disjoint, str) or not known:
         raise ValueError(f"disjoint: expected a list of {[*DISJOINT]}, got {disjoint}")
 
 
@@ -168,7 +164,7 @@ def cap_utterances(
     if unknown := sorted({*caps} - {*sets}):
         raise ValueError(f"utterances: expected some of {[*sets]}, got {unknown}")
     had = {name: len(members) for name, members in sets.items()}
-    wrong = [name for name, cap in caps.items() if not 1 <= cap <= had[name]]
+    wrong = [x for x, n in caps.items() if n not in range(1, had[x] + 1)]
     if wrong:
         raise ValueError(
             "utterances: "
@@ -287,8 +283,7 @@ def prove_disjoint(
     Raises
     ------
     AudioError
-        Naming every speaker, script, noise, room, response or utterance in two sets,
-        and both.
+        Naming all that is in two sets, and both.
 
     Example
     -------
@@ -311,41 +306,6 @@ def prove_disjoint(
     if leaks:
         lines = "\n  ".join(leaks)
         raise AudioError(f"{len(leaks)} in two sets, expected in one:\n  {lines}")
-
-
-def prove_apart_in_time(noises: Mapping[str, Iterable[Entry]]) -> None:
-    """Refuse noises of which a stretch is on two sides.
-
-    Arguments
-    ---------
-    noises : mapping of str to iterable of dict
-        For each side its noises, whole files or stretches (first, samples).
-
-    Raises
-    ------
-    AudioError
-        Naming every file, the first sample of both stretches, and both sides.
-
-    Example
-    -------
-    >>> hum = {"file": "hum.wav", "first": 0, "samples": 60}
-    >>> prove_apart_in_time({"train": [hum], "test": [{**hum, "first": 60}]})
-    """
-    stretches: dict[str, list[tuple[int, int, str]]] = {}
-    for side, entries in noises.items():
-        for entry in entries:
-            first = entry.get("first", 0)
-            stretch = (first, first + entry["samples"], side)
-            stretches.setdefault(entry["file"], []).append(stretch)
-    leaks = [
-        f"{file}: from sample {one[0]} in {one[2]}, from {other[0]} in {other[2]}"
-        for file, known in stretches.items()
-        for one, other in itertools.combinations(known, 2)
-        if one[2] != other[2] and max(one[0], other[0]) < min(one[1], other[1])
-    ]
-    if leaks:
-        lines = "\n  ".join(leaks)
-        raise AudioError(f"{len(leaks)} stretches of noise on two sides:\n  {lines}")
 
 
 def count_text(sets: Mapping[str, Iterable[Entry]]) -> str:

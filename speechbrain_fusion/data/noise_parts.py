@@ -9,7 +9,7 @@ tests.
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -159,6 +159,41 @@ def refuse_silent(manifests: Mapping[str, Manifest]) -> None:
                 )
     if silent:
         raise AudioError(f"{len(silent)} parts are silent:\n  " + "\n  ".join(silent))
+
+
+def prove_apart_in_time(noises: Mapping[str, Iterable[Entry]]) -> None:
+    """Refuse noises of which a stretch is on two sides.
+
+    Arguments
+    ---------
+    noises : mapping of str to iterable of dict
+        For each side its noises, whole files or stretches (first, samples).
+
+    Raises
+    ------
+    AudioError
+        Naming every file, the first sample of both stretches, and both sides.
+
+    Example
+    -------
+    >>> hum = {"file": "hum.wav", "first": 0, "samples": 60}
+    >>> prove_apart_in_time({"train": [hum], "test": [{**hum, "first": 60}]})
+    """
+    stretches: dict[str, list[tuple[int, int, str]]] = {}
+    for side, entries in noises.items():
+        for entry in entries:
+            first = entry.get("first", 0)
+            stretch = (first, first + entry["samples"], side)
+            stretches.setdefault(entry["file"], []).append(stretch)
+    leaks = [
+        f"{file}: from sample {one[0]} in {one[2]}, from {other[0]} in {other[2]}"
+        for file, known in stretches.items()
+        for one, other in itertools.combinations(known, 2)
+        if one[2] != other[2] and max(one[0], other[0]) < min(one[1], other[1])
+    ]
+    if leaks:
+        lines = "\n  ".join(leaks)
+        raise AudioError(f"{len(leaks)} stretches of noise on two sides:\n  {lines}")
 
 
 def _stretch(path: Path, entry: Entry, first: int, end: int, kind: str) -> Entry:

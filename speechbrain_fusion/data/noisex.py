@@ -1,10 +1,13 @@
 """NOISEX-92 and other folders of noises, with MATLAB's files among them.
 
-    <noise_folder>/[<train|valid|test>/]*.{wav,flac,ogg,mat}
+    <noise_folder>/[<train|valid|test>/][<wav|mat>/]*.{wav,flac,ogg,mat}
+    <noise_folder>/[<train|valid|test>/]<recording>/*.{wav,flac,ogg,mat}
 
 NOISEX-92 is around as ``.wav`` at 19.98 kHz and as ``.mat`` (version 5) of a vector
 named after its file, without a rate. ``.mat`` are converted once, into float WAV of
-peak PEAK. Where a noise is there in both forms, the sound file is taken.
+peak PEAK. A noise is known by its place below such folders, without suffix and case:
+where it is there in both forms, the sound file is taken. What is in a folder of its own
+(DEMAND's DKITCHEN/ch01.wav to ch16.wav) are channels of one recording, on one side.
 
 Source: Varga & Steeneken, "Assessment for automatic speech recognition: II. NOISEX-92",
 Speech Communication 12(3), 1993.
@@ -36,6 +39,9 @@ from speechbrain_fusion.data.recordings import SPLITS, NoiseSplit, split_by_name
 RATE = 19980
 """Of NOISEX-92, in Hz."""
 
+FORMS = ("wav", "flac", "ogg", "mat")
+"""Folders that say nothing but what the files in them are."""
+
 MARKER = ".from-mat"
 
 
@@ -48,8 +54,9 @@ def find_noisex(
 ) -> dict[str, list[Path]]:
     """List the noises by the side to which they belong as a whole.
 
-    Folders ``train``, ``valid`` and ``test`` decide, or the names given; without either
-    noises are shared out 3:1:1 or, if they need not be disjoint, all are "train".
+    The names given decide, else folders ``train``, ``valid`` and ``test``; without
+    either recordings are shared out 3:1:1 or, if noises need not be disjoint, all are
+    "train".
 
     Arguments
     ---------
@@ -58,7 +65,8 @@ def find_noisex(
     converted : Path or str
         Gets what is made of ``.mat`` files, if there are any.
     noise_split : mapping of str to list of str, optional
-        Names (without suffix) of the noises of "valid" and "test".
+        Names of the noises of "valid" and "test": of files without suffix, of channels
+        that of their folder.
     disjoint : bool
         Whether a noise must not be on two sides, not even other seconds of it.
     rate : int
@@ -85,22 +93,68 @@ def find_noisex(
     ['babble.wav', 'car.wav', 'pink.wav']
     """
     places = noise_files(folder, converted, rate)
-    if any((Path(folder) / side).is_dir() for side in SPLITS):
+    named = noise_split if noise_split and any(noise_split.values()) else None
+    if named:
+        found = _split_named(places, named, Path(folder))
+    elif any((Path(folder) / side).is_dir() for side in SPLITS):
         found = {s: [p for x, p in places.items() if x.parts[0] == s] for s in SPLITS}
-    elif noise_split and any(noise_split.values()):
-        found = split_by_name([*places.values()], noise_split, Path(folder))
     elif disjoint:
-        sides = split_sides(dict.fromkeys(map(str, places), 1), "noise")
-        found = {side: [places[Path(x)] for x in each] for side, each in sides.items()}
+        found = _share_out(places)
     else:
         found = {"train": [*places.values()], "valid": [], "test": []}
     needed = SPLITS if disjoint else ("train",)
     if empty := [side for side in needed if not found[side]]:
-        raise AudioError(
-            f"{folder}: no noise for {', '.join(empty)}, expected "
-            "*.{wav,flac,ogg,mat}"
-        )
+        what = "names for it in noise_split" if named else "*.{wav,flac,ogg,mat}"
+        raise AudioError(f"{folder}: no noise for {', '.join(empty)}, expected {what}")
     return found
+
+
+def noise_name(place: Path) -> Path:
+    """Name a noise: its place less the folders of sides and forms, and its case.
+
+    Example
+    -------
+    >>> noise_name(Path("train/wav/Babble")), noise_name(Path("DKITCHEN/ch01"))
+    (PosixPath('babble'), PosixPath('dkitchen/ch01'))
+    """
+    *above, name = (part.casefold() for part in place.parts)
+    if above and above[0] in SPLITS:
+        above = above[1:]
+    return Path(*(part for part in above if part not in FORMS), name)
+
+
+def _recordings(places: Mapping[Path, Path]) -> dict[str, list[Path]]:
+    """Gather what must be on one side: a file, or the channels in a folder."""
+    found: dict[str, list[Path]] = {}
+    for place, path in places.items():
+        name = noise_name(place)
+        channel = len(name.parts) > 1
+        found.setdefault(str(name.parent if channel else name), []).append(path)
+    return found
+
+
+def _share_out(places: Mapping[Path, Path]) -> dict[str, list[Path]]:
+    """Share out recordings as a whole."""
+    files = _recordings(places)
+    sides = split_sides({name: len(paths) for name, paths in files.items()}, "noise")
+    return {
+        side: [path for name in named for path in files[name]]
+        for side, named in sides.items()
+    }
+
+
+def _split_named(
+    places: Mapping[Path, Path], noise_split: NoiseSplit, folder: Path
+) -> dict[str, list[Path]]:
+    """Put recordings on the sides for which they are named."""
+    files = _recordings(places)
+    known = {Path(f"{name}.wav"): paths for name, paths in files.items()}
+    folded = {side: [x.casefold() for x in each] for side, each in noise_split.items()}
+    sides = split_by_name([*known], folded, folder)
+    return {
+        side: [path for name in named for path in known[name]]
+        for side, named in sides.items()
+    }
 
 
 def noise_files(
@@ -116,7 +170,8 @@ def noise_files(
     Returns
     -------
     dict of Path to Path
-        To each file by its place in the folder, without suffix.
+        To each file by its place in the folder, without suffix. Of several files of a
+        name (`noise_name`) in a side's folder the first is taken, a sound file first.
 
     Raises
     ------
@@ -131,19 +186,30 @@ def noise_files(
     'babble.wav'
     """
     folder, converted = Path(folder), Path(converted)
-    found = {_place(path, folder): path for path in reversed(audio_files(folder))}
-    mats = {
-        place: path
-        for path in _mat_files(folder)
-        if (place := _place(path, folder)) not in found
-    }
+    known: set[tuple[str, Path]] = set()
+    sounds = _first_of_each(audio_files(folder), folder, known)
+    mats = _first_of_each(_mat_files(folder), folder, known)
     if mats:
         content = fingerprint(mats.values(), {"rate": rate, "peak": PEAK})
         write_folder(
             converted, MARKER, content, lambda new: _convert_all(mats, new, rate)
         )
-    found |= {place: converted / f"{place}.wav" for place in mats}
+    found = sounds | {place: converted / f"{place}.wav" for place in mats}
     return dict(sorted(found.items()))
+
+
+def _first_of_each(
+    paths: Sequence[Path], folder: Path, known: set[tuple[str, Path]]
+) -> dict[Path, Path]:
+    """Take the first file of each noise that is not yet known on its side."""
+    taken: dict[Path, Path] = {}
+    for path in paths:
+        place = path.relative_to(folder).with_suffix("")
+        side = place.parts[0] if place.parts[0] in SPLITS else ""
+        if (side, noise_name(place)) not in known:
+            known.add((side, noise_name(place)))
+            taken[place] = path
+    return taken
 
 
 def side_noises(
@@ -151,6 +217,7 @@ def side_noises(
     described: Mapping[Path, Entry],
     disjoint: bool,
     shares: Sequence[float] = SHARES,
+    folders: Sequence[Path | str] = (),
 ) -> dict[str, Manifest]:
     """Say which stretch of which noise is on which side.
 
@@ -165,11 +232,14 @@ def side_noises(
         in time (`noise_manifests`).
     shares : sequence of float
         Parts of a shared noise that train, validate and test.
+    folders : sequence of Path or str
+        Those of `find_noisex`, below which noises have their names; by default a noise
+        is named after its file.
 
     Returns
     -------
     dict of str to dict
-        For each side its noises.
+        For each side its noises; "noise" is what they are known by (`noise_name`).
 
     Example
     -------
@@ -179,16 +249,23 @@ def side_noises(
     >>> [x["samples"] for side in made.values() for x in side.values()]
     [600, 200, 200]
     """
-    if not disjoint:
+    if disjoint:
+        made = {side: {str(x): described[x] for x in found[side]} for side in found}
+    else:
         made = noise_manifests(found, described, shares)
-        return {
-            side: {key: {**x, "noise": x["name"]} for key, x in entries.items()}
-            for side, entries in made.items()
-        }
     return {
-        side: {str(x): {**described[x], "name": x.stem, "noise": x.stem} for x in paths}
-        for side, paths in found.items()
+        side: {key: {**x, **_names(Path(key), folders)} for key, x in entries.items()}
+        for side, entries in made.items()
     }
+
+
+def _names(path: Path, folders: Sequence[Path | str]) -> dict[str, str]:
+    """Name a noise for people, and for the proof that sides are disjoint."""
+    places = [path.relative_to(x) for x in folders if path.is_relative_to(x)]
+    place = (places or [Path(path.name)])[0].with_suffix("")
+    noise = noise_name(place)
+    name = "_".join(place.parts[-len(noise.parts) :])
+    return {"name": name, "noise": noise.as_posix()}
 
 
 def read_mat(path: Path | str) -> np.ndarray:
@@ -265,10 +342,6 @@ def _convert_all(mats: Mapping[Path, Path], folder: Path, rate: int) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(target, signal, rate, subtype="FLOAT")
     refuse_unusable(errors)
-
-
-def _place(path: Path, folder: Path) -> Path:
-    return path.relative_to(folder).with_suffix("")
 
 
 def _mat_files(folder: Path) -> list[Path]:

@@ -8,6 +8,7 @@ is cut off and the peak is scaled to 1: reverberant speech stays aligned with dr
 and has its direct path.
 """
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,9 @@ def reverberate(speech: np.ndarray, response: np.ndarray) -> np.ndarray:
     return scipy.signal.fftconvolve(speech, response)[: speech.size].astype(np.float32)
 
 
+@functools.lru_cache(maxsize=64)
 def read_response(path: Path | str, rate: int) -> np.ndarray:
-    """Read an impulse response from its direct path on.
+    """Read an impulse response from its direct path on, once for all its uses.
 
     Arguments
     ---------
@@ -73,7 +75,7 @@ def read_response(path: Path | str, rate: int) -> np.ndarray:
     Returns
     -------
     np.ndarray
-        float32 [time]; the first sample is 1.
+        float32 [time]; the first sample is 1. Read-only, as it is shared.
 
     Raises
     ------
@@ -95,7 +97,9 @@ def read_response(path: Path | str, rate: int) -> np.ndarray:
     response = resample(signal[int(np.abs(signal).argmax()) :], file_rate, rate)
     if np.abs(response[0]) < FAINT * np.abs(response).max():
         raise AudioError(f"{path}: no direct path below {rate / 2:g} Hz")
-    return response / response[0]
+    response = response / response[0]
+    response.flags.writeable = False
+    return response
 
 
 def inspect_rooms(
@@ -356,7 +360,8 @@ def _described(
             f"than the clip (segment), {segment} s"
         )
     try:
-        read_response(path, rate)
+        # the file as it is now, not as it once was
+        read_response.__wrapped__(path, rate)
     except AudioError as error:
         return error
     return {**found, "name": path.stem, "room": response_room(path, folder)}

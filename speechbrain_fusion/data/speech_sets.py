@@ -159,12 +159,12 @@ def plan_daps(
     -------
     >>> found = {
     ...     Utterance(f"f{n}", "script1"): {"clean": Path(f"f{n}_script1_clean.wav")}
-    ...     for n in range(1, 5)
+    ...     for n in range(1, 9)
     ... }
     >>> needed = dict.fromkeys(MANIFESTS, 2.0)
     >>> plan = plan_daps(found, None, ["speaker"], None, {}, False, needed)
-    >>> plan.options["speech_test"]["f4_script1_clean.wav"]["talker"]
-    'f4'
+    >>> [entry["talker"] for entry in plan.options["speech_valid"].values()]
+    ['f6']
     """
     taken = cap_utterances(split_utterances(found, disjoint, shares), caps)
     sets = halve_validation(taken, lambda said: said.speaker)

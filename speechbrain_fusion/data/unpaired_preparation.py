@@ -13,7 +13,6 @@ from speechbrain_fusion.data.disjoint import (
     SIDES,
     check_disjoint,
     count_text,
-    prove_apart_in_time,
     prove_disjoint,
     split_sides,
 )
@@ -25,7 +24,8 @@ from speechbrain_fusion.data.manifest import (
     read_manifest,
     refuse_unusable,
 )
-from speechbrain_fusion.data.noise_parts import refuse_silent
+from speechbrain_fusion.data.noise_parts import prove_apart_in_time, refuse_silent
+from speechbrain_fusion.data.noisex import RATE as MAT_RATE
 from speechbrain_fusion.data.noisex import find_noisex, side_noises
 from speechbrain_fusion.data.recordings import NoiseSplit
 from speechbrain_fusion.data.rooms import inspect_rooms, response_files, response_room
@@ -61,6 +61,7 @@ def prepare_unpaired(
     utterances: Mapping[str, int] | None = None,
     noise_split: NoiseSplit | None = None,
     window: int = 1024,
+    mat_rate: int = MAT_RATE,
     jobs: int = -1,
 ) -> dict[str, Path]:
     """Check all files and write their manifests, unless they are up to date.
@@ -72,7 +73,7 @@ def prepare_unpaired(
     ---------
     data_folder, noise_folder, recordings, rooms_folder, save_folder, rate, segment
         See `unpaired_speech`.
-    versions, disjoint, shares, utterances, noise_split, window
+    versions, disjoint, shares, utterances, noise_split, window, mat_rate
         See `unpaired_speech`.
     jobs : int
         Threads that read, -1 for one per core.
@@ -94,18 +95,19 @@ def prepare_unpaired(
     check_disjoint(disjoint)
     save_folder, apart = Path(save_folder), "noise" in disjoint
     needed = dict.fromkeys(MANIFESTS, segment) | {"speech_test": window / rate}
-    caps = utterances or {}
+    caps = _whole(utterances or {})
     if recordings is None:
         found = find_daps(str(data_folder), versions)
         responses = rooms_folder is not None
         speech = plan_daps(found, versions, disjoint, shares, caps, responses, needed)
     else:
-        _refuse_scripts(disjoint, versions)
+        _refuse_scripts(disjoint, versions, shares)
         speech = plan_own(Path(recordings, "speech"), caps, needed)
         # own talkers are split by folder, whatever is asked for
         disjoint = {*disjoint, "speaker"}
     folder = noise_folder or Path(str(recordings), "noise")
-    noises = find_noisex(folder, save_folder / "noise_wav", noise_split, apart)
+    converted = save_folder / "noise_wav"
+    noises = find_noisex(folder, converted, noise_split, apart, mat_rate)
     rooms = _split_rooms(rooms_folder, disjoint)
     kinds = ("noise", "rooms") if rooms else ("noise",)
     names = [*MANIFESTS, *(f"{kind}_{side}" for kind in kinds for side in SIDES)]
@@ -118,7 +120,8 @@ def prepare_unpaired(
 
     def build() -> dict[str, Manifest]:
         described = _describe(speech, noises, rooms_folder, rate, segment, jobs)
-        contents = speech.finish(described) | _beside(noises, rooms, described, apart)
+        contents = speech.finish(described)
+        contents |= _beside(noises, rooms, described, apart, (converted, folder))
         prove_manifests(contents, disjoint)
         return contents
 
@@ -224,15 +227,28 @@ def describe_sets(manifests: Mapping[str, Path]) -> str:
         other one is of its mixtures.
     """
     contents = {name: read_manifest(path) for name, path in manifests.items()}
-    halves = {"valid, clean": contents["clean_valid"].values()}
+    halves = {"valid, clean": [*contents["clean_valid"].values()]}
     return count_text(sets_of(contents, ["speech"]) | halves)
 
 
-def _refuse_scripts(disjoint: Collection[str], versions: Sequence[str] | None) -> None:
-    if "script" in disjoint or versions is not None:
+def _whole(caps: Mapping[str, int]) -> Mapping[str, int]:
+    """Refuse numbers of recordings that cannot be, before anything is written."""
+    for name, cap in caps.items():
+        if not isinstance(cap, int) or cap < 1:
+            raise ValueError(f"utterances: expected whole numbers, got {cap} of {name}")
+    return caps
+
+
+def _refuse_scripts(
+    disjoint: Collection[str],
+    versions: Sequence[str] | None,
+    shares: Mapping[str, float] | None,
+) -> None:
+    if "script" in disjoint or versions is not None or shares is not None:
         raise ValueError(
-            "disjoint, versions: own recordings have no scripts and no versions, got "
-            f"{[*disjoint]} and {versions}"
+            "disjoint, versions, shares: own recordings have no scripts and no "
+            "versions, and folders say which set they are of, got "
+            f"{[*disjoint]}, {versions} and {shares}"
         )
 
 
@@ -259,9 +275,10 @@ def _beside(
     rooms: Mapping[str, Sequence[Path]],
     described: Mapping[Path, Entry],
     apart: bool,
+    folders: Sequence[Path | str],
 ) -> dict[str, Manifest]:
     """Make the manifests of noises and rooms."""
-    parts = side_noises(noises, described, apart)
+    parts = side_noises(noises, described, apart, folders=folders)
     if not apart:
         # of a noise that was read as a whole each part must sound
         refuse_silent(parts)

@@ -305,9 +305,7 @@ PLAIN = {"latent_noise": 0.0, "eval_loader": {"batch_size": 2}}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "own", [None, "cycle", "pure_noise", "invariance", "spread", "anchor"]
-)
+@pytest.mark.parametrize("own", [None, "cycle", "pure_noise"])
 def test_two_processes_train_as_one(tmp_path, own):
     """Also what batch norm knows; with batches that lack noise or speech."""
     weights = WEIGHTS if own is None else {**dict.fromkeys(LOSSES, 0.0), own: 1.0}

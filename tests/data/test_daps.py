@@ -102,3 +102,16 @@ def test_clean_speech_is_noisy_material_if_asked_for_or_alone(tmp_path):
     assert noisy_versions(found, ["clean", "produced"]) == ["clean", "produced"]
     alone = touch_daps(tmp_path / "clean", SPEAKERS[:1], SCRIPTS[:1], ["clean"])
     assert noisy_versions(find_daps(alone), None) == ["clean"]
+
+
+def test_what_a_tree_lacks_of_daps_is_a_warning(tmp_path, caplog):
+    find_daps(touch_daps(tmp_path / "whole", scripts=SCRIPTS[:1]))
+    assert not caplog.messages
+    root = touch_daps(tmp_path / "part", SPEAKERS[1:], SCRIPTS[:1], VERSIONS[:13])
+    find_daps(root)
+    assert caplog.messages == [f"{root}: 19 of 20 speakers, 13 of 15 versions"]
+
+
+def test_no_version_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="versions: expected some, or None for all"):
+        find_daps(touch_daps(tmp_path, SPEAKERS[:1], SCRIPTS[:1]), [])

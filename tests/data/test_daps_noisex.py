@@ -140,7 +140,7 @@ def test_clean_speech_of_validation_is_in_no_noise(tmp_path, daps, noises):
 def test_the_largest_of_several_windows_counts(tmp_path, daps, noises):
     sets = load(tmp_path / "save", daps, noises, window=[512, 4000, 256])
     assert len(sets["test"]) == 12
-    with pytest.raises(ValueError, match="segment: .* largest window, 4001 samples"):
+    with pytest.raises(ValueError, match=r"segment: .* largest window, 4001 samples"):
         load(tmp_path / "save", daps, noises, window=[512, 4001])
 
 
@@ -233,7 +233,8 @@ def test_so_many_own_recordings_are_taken_as_are_asked_for(tmp_path, own):
 
 
 @pytest.mark.parametrize(
-    "options", [{"disjoint": ["speaker", "script"]}, {"versions": ["clean"]}]
+    "options",
+    [{"disjoint": ["speaker", "script"]}, {"versions": ["clean"]}, {"shares": EVEN}],
 )
 def test_own_recordings_have_no_scripts_and_no_versions(tmp_path, own, options):
     with pytest.raises(ValueError, match="own recordings have no scripts and no vers"):
@@ -254,6 +255,8 @@ def test_own_recordings_have_no_scripts_and_no_versions(tmp_path, own, options):
         ({"counts": {"dev": 1}}, r"counts, seeds: expected keys of .*clean_train"),
         ({"seeds": {}}, r"counts, seeds: expected keys of"),
         ({"recordings": "a", "disjoint": ["talker"]}, "disjoint: expected a list of"),
+        ({"recordings": "a", "disjoint": None}, "disjoint: expected a list of"),
+        ({"recordings": "a", "utterances": {"test": 2.5}}, "whole numbers, got 2.5 of"),
     ],
 )
 def test_options_that_cannot_be_are_refused(tmp_path, given, message):

@@ -8,7 +8,11 @@ import soundfile
 
 from speechbrain_fusion.data.daps import VERSIONS, find_daps
 from speechbrain_fusion.data.daps_noisex import unpaired_speech
-from speechbrain_fusion.data.demo_daps import demo_speakers, write_demo_daps
+from speechbrain_fusion.data.demo_daps import (
+    babble_files,
+    demo_speakers,
+    write_demo_daps,
+)
 from speechbrain_fusion.data.noisex import find_noisex, read_mat
 from tests.data.test_rooms import lag_of
 
@@ -83,3 +87,21 @@ def test_without_folders_the_demo_is_read(demo, tmp_path):
             assert all(x.isfinite().all() and x.any() for x in signals.values()), name
     rooms = {sets["test"].plan(1, i).room is None for i in range(96)}
     assert rooms == {True, False}
+
+
+def test_noises_are_made_of_talkers_of_their_side(demo, tmp_path):
+    names = demo_speakers()
+    voices = {
+        side: {names[path.parent.name] for path in paths}
+        for side, paths in babble_files().items()
+    }
+    made = unpaired_speech(
+        *(demo, demo / "noise", tmp_path / "save"),
+        **{"rate": 16000, "segment": 2.0, "seeds": {"train": 0, "test": 0}},
+        **{"counts": {"train": 1, "test": 1}},
+    )
+    for side, items in made.items():
+        assert {entry["talker"] for entry in items.speech} <= voices[side]
+    assert "babble" in {entry["noise"] for entry in made["train"].noises}
+    assert "chatter" in {entry["noise"] for entry in made["test"].noises}
+    assert not voices["train"] & voices["test"]

@@ -17,6 +17,7 @@ from speechbrain_fusion.data.noisex import (
     side_noises,
 )
 from tests.data.daps_tree import write_noises
+from tests.data.librimix_tree import write
 
 
 def names(found):
@@ -146,9 +147,63 @@ def test_what_is_wrong_with_the_sides_is_named(tmp_path):
     folder = write_noises(tmp_path / "noise", count=2)
     with pytest.raises(AudioError, match=r"2 noises \(noise0, noise1\), expected 3"):
         find_noisex(folder, tmp_path / "wav")
-    with pytest.raises(AudioError, match="noise: no noise for valid, expected"):
+    with pytest.raises(AudioError, match="noise: no noise for valid, expected names"):
         find_noisex(folder, tmp_path / "wav", {"test": ["noise1"]})
     with pytest.raises(AudioError, match=r"no such noise in .*noise: \['rain'\]"):
         find_noisex(folder, tmp_path / "wav", {"test": ["rain"]})
     with pytest.raises(AudioError, match="nowhere: no such folder"):
         find_noisex(tmp_path / "nowhere", tmp_path / "wav")
+
+
+def test_channels_of_one_recording_are_on_one_side(tmp_path):
+    for place in ("DKITCHEN", "NPARK", "STRAFFIC", "TBUS"):
+        for channel in ("ch01", "ch02"):
+            write(tmp_path / "noise" / place / f"{channel}.wav", np.ones(4000), 16000)
+    folders = tmp_path / "wav", tmp_path / "noise"
+    found = find_noisex(*folders[::-1])
+    assert [len(paths) for paths in found.values()] == [4, 2, 2]
+    sides = {p.parent.name: side for side, paths in found.items() for p in paths}
+    assert all(
+        sides[path.parent.name] == side for side, x in found.items() for path in x
+    )
+    described = {path: inspect(path, 16000) for x in found.values() for path in x}
+    made = side_noises(found, described, disjoint=True, folders=folders)
+    entries = [entry for side in made.values() for entry in side.values()]
+    assert len({entry["noise"] for entry in entries}) == 8
+    assert entries[0]["name"] == "DKITCHEN_ch01"
+    assert entries[0]["noise"] == "dkitchen/ch01"
+    named = find_noisex(*folders[::-1], {"valid": ["npark"], "test": ["TBUS"]})
+    assert {path.parent.name for path in named["test"]} == {"TBUS"}
+    with pytest.raises(AudioError, match="for valid, expected names for it in noise_s"):
+        find_noisex(*folders[::-1], {"test": ["TBUS"]})
+
+
+def test_forms_and_case_make_no_other_noise(tmp_path):
+    folder = write_noises(tmp_path / "noise", count=4)
+    scipy.io.savemat(folder / "Noise1.mat", {"Noise1": np.ones(3000)})
+    for form, name in (("wav", "babble.wav"), ("mat", "babble.mat")):
+        (folder / form).mkdir()
+        path = folder / form / name
+        if form == "mat":
+            scipy.io.savemat(path, {"babble": np.ones(3000)})
+        else:
+            write(path, np.ones(3000), 16000)
+    found = noise_files(folder, tmp_path / "made")
+    assert [path.name for path in found.values()] == [
+        *(f"noise{number}.wav" for number in range(4)),
+        "babble.wav",
+    ]
+    sides = find_noisex(folder, tmp_path / "made")
+    assert [len(paths) for paths in sides.values()] == [3, 1, 1]
+
+
+def test_names_win_over_folders(tmp_path):
+    for side in ("train", "valid", "test"):
+        write(tmp_path / "noise" / side / f"{side}ing.wav", np.ones(4000), 16000)
+    split = {"valid": ["testing"], "test": ["training"]}
+    found = find_noisex(tmp_path / "noise", tmp_path / "wav", split)
+    assert names(found) == {
+        "train": ["validing.wav"],
+        "valid": ["testing.wav"],
+        "test": ["training.wav"],
+    }

@@ -143,9 +143,7 @@ def test_a_noise_added_to_another_side_is_refused(tmp_path, daps, noises, shared
     stolen = {**entry, "first": entry.get("first", 0) - 10, "noise": "other"}
     train = tmp_path / "save" / "noise_train.json"
     write_manifest(train, read_manifest(train) | {f"{key} again": stolen})
-    with pytest.raises(
-        AudioError, match=r"1 stretches of noise on two sides:\n .*test"
-    ):
+    with pytest.raises(AudioError, match=r"noise on two sides:[^!]*in test"):
         load(tmp_path / "save", daps, noises, disjoint=disjoint)
 
 
