@@ -143,7 +143,7 @@ def unpaired_speech(
         {
             **{"rate": rate, "segment": segment, "window": largest},
             **{"mat_rate": mat_rate},
-            **{"versions": versions, "disjoint": disjoint, "shares": shares},
+            **{"versions": versions, "disjoint": disjoint, "shares": shares or None},
             **{"utterances": utterances, "noise_split": noise_split},
         },
     )

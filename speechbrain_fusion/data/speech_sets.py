@@ -158,13 +158,14 @@ def plan_daps(
     Example
     -------
     >>> found = {
-    ...     Utterance(f"f{n}", "script1"): {"clean": Path(f"f{n}_script1_clean.wav")}
-    ...     for n in range(1, 9)
+    ...     Utterance(f"f{n}", script): {"clean": Path(f"f{n}_{script}_clean.wav")}
+    ...     for n in range(1, 5)
+    ...     for script in ("script1", "script2")
     ... }
     >>> needed = dict.fromkeys(MANIFESTS, 2.0)
     >>> plan = plan_daps(found, None, ["speaker"], None, {}, False, needed)
-    >>> [entry["talker"] for entry in plan.options["speech_valid"].values()]
-    ['f6']
+    >>> [*plan.options["clean_valid"]], [*plan.options["speech_valid"]]
+    (['f3_script1_clean.wav'], ['f3_script2_clean.wav'])
     """
     taken = cap_utterances(split_utterances(found, disjoint, shares), caps)
     sets = halve_validation(taken, lambda said: said.speaker)

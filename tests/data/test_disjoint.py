@@ -213,5 +213,5 @@ def test_speakers_are_in_natural_order():
 
 @pytest.mark.parametrize("cap", [2.5, "3", None, 0])
 def test_caps_are_whole_numbers(cap):
-    with pytest.raises(ValueError, match="utterances: .* asked for clean, it has 5"):
+    with pytest.raises(ValueError, match=r"utterances: .* asked for clean, it has 5"):
         cap_utterances({"clean": "abcde"}, {"clean": cap})

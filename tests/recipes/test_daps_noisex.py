@@ -27,7 +27,6 @@ SMALL = {
     "test_segment": 0.4,
     "speech_epochs": 1,
     "number_of_epochs": 1,
-    "utterances": "null",
     "train_loader": "{batch_size: 4, num_workers: 0}",
     "eval_loader": "{batch_size: 4, num_workers: 0}",
     "counts": "{clean_train: 8, clean_valid: 4, train: 10, valid: 10, test: 6}",
