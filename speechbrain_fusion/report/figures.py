@@ -86,7 +86,7 @@ def draw_run(
     grid = axes[2, 0].get_gridspec()
     for axis in axes[2]:
         axis.remove()
-    _draw_curve(figure.add_subplot(grid[2, :]), history, curves)
+    draw_curve(figure.add_subplot(grid[2, :]), history, curves)
     with written_whole(path, "wb") as file:
         figure.savefig(file, dpi=100, format="png")
     pyplot.close(figure)
@@ -126,10 +126,20 @@ def _draw_spectrogram(axis: Any, signal: Tensor, rate: int, loudest: float) -> A
     return image
 
 
-def _draw_curve(
+def draw_curve(
     axis: Any, history: Sequence[Mapping[str, float]], metrics: Sequence[str]
 ) -> None:
-    """Draw the losses and, on a second scale, the validation metrics."""
+    """Draw the losses and, on a second scale, metrics of the validation.
+
+    Arguments
+    ---------
+    axis : matplotlib.axes.Axes
+        Where.
+    history : sequence of dict
+        The figures of each epoch.
+    metrics : sequence of str
+        Names of the metrics.
+    """
     epochs = [figures["epoch"] for figures in history]
     names = list(dict.fromkeys(name for figures in history for name in figures))
     second = axis.twinx()

@@ -74,3 +74,27 @@ def test_bad_options_are_named():
 
 def test_it_can_be_moved_and_cast():
     assert make().double()(noise().double()).dtype == torch.float64
+
+
+@pytest.mark.parametrize("mask", ["ratio", "complex"])
+def test_it_learns_to_remove_a_tone(mask):
+    torch.manual_seed(0)
+    model = make(mask, channels=(16, 12))
+    time = torch.arange(2000) / 16000
+    speech, tone = (torch.sin(2 * torch.pi * f * time) for f in (500.0, 3000.0))
+    target, mixture = speech.view(1, 1, -1), (speech + tone).view(1, 1, -1)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    for _ in range(60):
+        loss = (model(mixture) - target).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    error = (model.eval()(mixture) - target).square().mean()
+    assert error < 0.3 * tone.square().mean()
+
+
+def test_silence_and_low_precision_are_finite():
+    model = make("complex")
+    assert model.eval()(torch.zeros(1, 1, 500)).abs().max() < 1e-3
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert model(noise()).isfinite().all()
