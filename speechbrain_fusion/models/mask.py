@@ -5,7 +5,9 @@ robust speech recognition", ICASSP 2013; Williamson, Wang, Wang, "Complex ratio 
 for monaural speech separation", IEEE/ACM TASLP 24(3), 2016.
 """
 
+import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +16,11 @@ from speechbrain_fusion.losses.signal import check_pair, valid_samples
 from speechbrain_fusion.models.speech_autoencoder import to_unit_power
 from speechbrain_fusion.nnet.compressed_stft import compress, single
 from speechbrain_fusion.nnet.resolutions import MultiResolutionSTFT
-from speechbrain_fusion.nnet.spectral_stack import SpectralStack, blank_frames
+from speechbrain_fusion.nnet.spectral_stack import (
+    SpectralLayer,
+    SpectralStack,
+    blank_frames,
+)
 
 MASKS = ("ratio", "complex")
 
@@ -38,7 +44,7 @@ class MaskEnhancer(nn.Module):
     kernel : int
         Frames of the convolutions, an odd number.
     bound : float
-        Of the complex mask's parts.
+        Of the complex mask's parts, which begin near 1 and 0.
 
     Raises
     ------
@@ -72,6 +78,17 @@ class MaskEnhancer(nn.Module):
         self.encoder = SpectralStack([self.stft.channels, *channels], kernel)
         layers = [*reversed(channels), outputs]
         self.decoder = SpectralStack(layers, kernel, norm=False, active=False)
+        if parts:
+            self._begin_with_one()
+
+    @torch.no_grad()
+    def _begin_with_one(self) -> None:
+        """Begin with a complex mask near 1: near 0 its phase would be any."""
+        last = cast(SpectralLayer, self.decoder.layers[-1]).conv
+        assert last.bias is not None
+        last.weight.mul_(0.1)
+        last.bias.zero_()
+        last.bias[: self.stft.bins] = math.atanh(min(1 / self.bound, 0.99))
 
     def forward(self, mixture: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Enhance.

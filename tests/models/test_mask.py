@@ -98,3 +98,8 @@ def test_silence_and_low_precision_are_finite():
     assert model.eval()(torch.zeros(1, 1, 500)).abs().max() < 1e-3
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert model(noise()).isfinite().all()
+
+
+def test_a_complex_mask_begins_near_one():
+    error = make("complex").eval()(noise()) - noise()
+    assert error.square().mean() < 0.1 * noise().square().mean()
