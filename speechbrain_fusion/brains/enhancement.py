@@ -305,10 +305,10 @@ class EnhancementBrain(sb.Brain):
 
     def closing_lines(self) -> list[str]:
         """Return what else is printed after a test."""
-        published = getattr(self.hparams, "published", None)
-        if not published:
+        if not hasattr(self.hparams, "published"):
             return []
-        return ["", published_text(published, self.hparams.published_for)]
+        published, values = self.hparams.published, self.hparams.published_for
+        return ["", published_text(published, values)] if published else []
 
     def _record_training(self, epoch: int, loss: float) -> None:
         """Average the loss and its terms over the processes."""

@@ -258,7 +258,8 @@ class SharedLatentBrain(ValidatedTerms, ModulatedEnhancementBrain):
             given, kind = arguments[name], KINDS.get(name)
             terms[name] = nothing if given is None else loss(*given)
             if kind is not None:
-                terms[name] = terms[name] * counts[kind] / (len(batch) * shares[kind])
+                scale = counts[kind] / (len(batch) * shares[kind])
+                terms[name] = scale * terms[name] + nothing
         return terms
 
     def combine(self, terms: dict[str, Tensor], stage: sb.Stage) -> Any:

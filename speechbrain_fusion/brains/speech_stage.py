@@ -25,10 +25,6 @@ from speechbrain_fusion.models.speech_autoencoder import Rebuilt, SpeechAutoenco
 logger = get_logger(__name__)
 
 PREFIX = "speech_"
-OWN = (
-    *("losses", "loss_weights", "opt_class", "epoch_counter", "lr_annealing"),
-    *("train_logger", "checkpointer"),
-)
 TERMS = ("amplitude", "phase", "prior", "complex_cycle", "multi_resolution")
 
 
@@ -69,7 +65,15 @@ class SpeechStage(ValidatedTerms):
         cls, speech: SpeechAutoencoder, hparams: Mapping[str, Any], run_opts: Any
     ) -> "SpeechStage":
         """Make the stage of a YAML whose keys for it begin with `speech_`."""
-        own = {name: hparams[PREFIX + name] for name in OWN}
+        own = {
+            "losses": hparams["speech_losses"],
+            "loss_weights": hparams["speech_loss_weights"],
+            "opt_class": hparams["speech_opt_class"],
+            "epoch_counter": hparams["speech_epoch_counter"],
+            "lr_annealing": hparams["speech_lr_annealing"],
+            "train_logger": hparams["speech_train_logger"],
+            "checkpointer": hparams["speech_checkpointer"],
+        }
         # before it is wrapped: parallel training looks for what has gradients
         speech.requires_grad_(True)
         return cls(

@@ -171,7 +171,7 @@ def test_published_sizes_are_configurations(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_without_data_the_demo_corpus_is_daps(run_here, tmp_path):
-    run_here(make_arguments("small", {}, demo_folder="demo"))
+    run_here(make_arguments("small", {}, demo_folder="demo", segment=0.5))
     assert len(read_rows(tmp_path / "out" / "test_items.csv")) == 6
     assert (tmp_path / "demo" / "clean").is_dir()
     rooms = {row["room"] for row in read_rows(tmp_path / "out" / "test_items.csv")}
