@@ -18,7 +18,7 @@ from speechbrain.utils.run_opts import RunOptions
 from torch import Tensor
 
 from speechbrain_fusion.brains.rehearsal import LOSS, check_names, rehearse
-from speechbrain_fusion.brains.state import History, RandomStates, gather, mean
+from speechbrain_fusion.brains.state import History, Means, RandomStates, gather, mean
 from speechbrain_fusion.data.batch import Batch
 from speechbrain_fusion.data.batching import DynamicBatches
 from speechbrain_fusion.data.sampler import EpochSampler
@@ -177,24 +177,9 @@ class EnhancementBrain(sb.Brain):
         with torch.no_grad(), self.evaluation_ctx:
             predictions = self.compute_forward(batch, stage)
             loss = self.compute_objectives(predictions, batch, stage)
-        self.note({LOSS: loss}, len(batch))
+        self.means.add({LOSS: loss}, len(batch))
         self.score(batch, predictions, stage)
         return loss.detach().cpu()
-
-    def note(self, figures: Mapping[str, Tensor], items: int) -> None:
-        """Add a batch's means to the sums of a validation or a test."""
-        for name, value in figures.items():
-            self.sums[name] = self.sums.get(name, 0.0) + items * float(value)
-            self.items[name] = self.items.get(name, 0) + items
-
-    def noted(self) -> dict[str, float]:
-        """Return what has been noted, as means over the items of all processes."""
-        states = gather((self.sums, self.items))
-        return {
-            name: sum(sums[name] for sums, _ in states)
-            / sum(items[name] for _, items in states)
-            for name in self.sums
-        }
 
     # -- the task --------------------------------------------------------------
 
@@ -274,8 +259,7 @@ class EnhancementBrain(sb.Brain):
         """Begin the tables of a stage anew."""
         self.table = self._new_table()
         self.example, self.kept = None, 0
-        self.sums: dict[str, float] = {}
-        self.items: dict[str, int] = {}
+        self.means = Means()
 
     def on_stage_end(
         self, stage: sb.Stage, stage_loss: float, epoch: int | None = None
@@ -287,7 +271,7 @@ class EnhancementBrain(sb.Brain):
         self._merge_tables()
         if stage == sb.Stage.VALID and epoch is not None:
             # upstream's mean over batches passes over those that are not finite
-            self._decide(epoch, **self.noted())
+            self._decide(epoch, **self.means.over_processes())
         elif if_main_process():
             lines = write_report(
                 Path(self.hparams.output_folder),

@@ -38,7 +38,7 @@ class ValidatedTerms(EnhancementBrain):
         if stage != sb.Stage.VALID:
             return super().compute_objectives(predictions, batch, stage)
         terms = self.compute_terms(predictions, batch)
-        self.note(terms, len(batch))
+        self.means.add(terms, len(batch))
         return self.combine(terms, stage)
 
 

@@ -1,48 +1,25 @@
-"""Two stages in one command: what is trained when, resuming, selection, pictures."""
+"""Two stages in one command: what is trained when, selection, processes, pictures."""
 
 import json
-import shutil
 
 import pytest
 import speechbrain as sb
 import torch
 
-from speechbrain_fusion.brains import EnhancementBrain, SharedLatentBrain, SpeechStage
+from speechbrain_fusion.brains import EnhancementBrain, SharedLatentBrain
 from speechbrain_fusion.data import Batch
-from speechbrain_fusion.data.manifest import write_manifest
-from tests.brains.unpaired import LOSSES, ToyClips, datasets, make_brain, parameters
+from tests.brains.unpaired import (
+    LOSSES,
+    WEIGHTS,
+    ToyClips,
+    datasets,
+    history,
+    make_brain,
+    no_phase,
+    parameters,
+    run,
+)
 from tests.ranks import run_ranks
-
-
-def run(brain):
-    brain.run(datasets())
-    return parameters(brain)
-
-
-WEIGHTS = {**dict.fromkeys(LOSSES, 1.0), "prior": 0.001}
-
-
-def history(folder, name="history.json"):
-    return json.loads((folder / name).read_text())
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("finished")
-    return folder, run(make_brain(folder))
-
-
-def die_at(cls, method, call):
-    """Make a method raise when it is called for the so many-th time."""
-    original, calls = getattr(cls, method), []
-
-    def dying(self, *args, **kwargs):
-        calls.append(1)
-        if len(calls) == call:
-            raise KeyboardInterrupt
-        return original(self, *args, **kwargs)
-
-    return dying
 
 
 def test_a_run_leaves_both_stages_tables_and_pictures(finished):
@@ -114,119 +91,6 @@ def test_the_lowest_validation_loss_is_tested(tmp_path, monkeypatch):
     tested = run(brain)
     for name, value in tested.items():
         assert torch.equal(value, states[1][name])
-
-
-@pytest.mark.parametrize(
-    ("cls", "method", "call"),
-    [
-        (SpeechStage, "fit_batch", 5),
-        (SpeechStage, "fit_batch", 6),
-        (SharedLatentBrain, "_keep_latents", 1),
-        (SharedLatentBrain, "fit_batch", 1),
-        (SharedLatentBrain, "fit_batch", 5),
-        (SharedLatentBrain, "score", 5),
-    ],
-)
-def test_resuming_in_either_stage_changes_nothing(
-    finished, tmp_path, monkeypatch, cls, method, call
-):
-    with monkeypatch.context() as patch:
-        patch.setattr(cls, method, die_at(cls, method, call))
-        with pytest.raises(KeyboardInterrupt):
-            run(make_brain(tmp_path))
-    # other random states than those of the first run
-    torch.manual_seed(77)
-    brain = make_brain(tmp_path)
-    torch.manual_seed(78)
-    resumed = run(brain)
-    for name, value in finished[1].items():
-        assert torch.equal(value, resumed[name]), name
-    table = "test_items.csv"
-    assert (tmp_path / table).read_bytes() == (finished[0] / table).read_bytes()
-
-
-def test_a_finished_run_is_tested_again_alone(finished, tmp_path):
-    folder = tmp_path / "copy"
-    shutil.copytree(finished[0], folder)
-    (folder / "test_items.csv").unlink()
-    brain = make_brain(folder, options={"test_only": True})
-    run(brain)
-    table = "test_items.csv"
-    assert (folder / table).read_bytes() == (finished[0] / table).read_bytes()
-    assert (folder / "latents.png").stat().st_size > 0
-
-
-@pytest.mark.parametrize("one", [True, False])
-def test_stage_two_starts_from_a_saved_stage_one(finished, tmp_path, one):
-    saved = finished[0] / "save" / "speech"
-    if one:
-        saved = next(saved.glob("CKPT*"))
-    brain = make_brain(tmp_path, speech_epochs=0, speech_checkpoint=str(saved))
-    after = run(brain)
-    assert not list(tmp_path.glob("save/speech/CKPT*"))
-    for name, value in finished[1].items():
-        if name.startswith("speech."):
-            assert torch.equal(value, after[name])
-
-
-def test_the_best_of_saved_stages_one_is_taken(tmp_path):
-    brain = make_brain(tmp_path / "first")
-    stage = SpeechStage.of(brain.enhancer.speech, vars(brain.hparams), brain.run_opts)
-    states = []
-    for loss in (2.0, 1.0, 3.0):
-        with torch.no_grad():
-            for parameter in brain.enhancer.speech.parameters():
-                parameter.fill_(loss)
-        stage.checkpointer.save_checkpoint(meta={"loss": loss})
-        states.append(loss)
-    saved = tmp_path / "first" / "save" / "speech"
-    other = make_brain(tmp_path / "second", speech_checkpoint=str(saved))
-    other._learn_speech(datasets())
-    assert all((p == 1.0).all() for p in other.enhancer.speech.parameters())
-
-
-NO_STAGE_ONE = {
-    "no epoch": (
-        {"speech_epochs": 0},
-        r"stage two needs .*speech_epochs.*speech_check",
-    ),
-    "no folder": ({"speech_checkpoint": "nowhere"}, r"nowhere: no checkpoint of a spe"),
-    "another stage": (
-        {"speech_checkpoint": "two"},
-        r"two.*: no checkpoint of a speech",
-    ),
-}
-
-
-@pytest.mark.parametrize(
-    ("changes", "pattern"), NO_STAGE_ONE.values(), ids=NO_STAGE_ONE
-)
-def test_stage_two_without_stage_one_is_an_error(
-    finished, tmp_path, monkeypatch, changes, pattern
-):
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree(finished[0] / "save", tmp_path / "two")
-    with pytest.raises(ValueError, match=pattern):
-        run(make_brain(tmp_path / "out", **changes))
-    assert not list((tmp_path / "out").glob("save/CKPT*"))
-
-
-def test_a_stage_one_of_another_size_is_named(finished, tmp_path):
-    saved = finished[0] / "save" / "speech"
-    brain = make_brain(
-        tmp_path, phase=False, **no_phase(), speech_checkpoint=str(saved)
-    )
-    with pytest.raises(ValueError, match=r"CKPT.*not a checkpoint of this model"):
-        run(brain)
-
-
-def no_phase():
-    base = {**dict.fromkeys(LOSSES, 1.0), "complex_cycle": 0.0}
-    speech = {"amplitude": 1.0, "phase": 0.0, "prior": 0.0, "complex_cycle": 0.0}
-    return {
-        "loss_weights": base,
-        "speech_loss_weights": {**speech, "multi_resolution": 0.0},
-    }
 
 
 def test_amplitudes_alone_train_too(tmp_path):
@@ -372,7 +236,7 @@ def test_validation_is_the_same_for_any_batch_size_and_random_state(tmp_path):
         brain.on_stage_start(sb.Stage.VALID, 1)
         for batch in loader:
             brain.evaluate_batch(batch, sb.Stage.VALID)
-        found.append(brain.noted())
+        found.append(brain.means.over_processes())
     assert set(found[0]) == {"loss", *LOSSES}
     for other in found[1:]:
         assert other == pytest.approx(found[0], rel=1e-6)
@@ -398,133 +262,7 @@ def test_a_validation_that_is_not_finite_is_no_best_one(tmp_path, monkeypatch):
     assert kept.meta["epoch"] == 1
 
 
-def test_evaluation_alone_prints_and_draws(finished, tmp_path, capsys):
-    folder = tmp_path / "copy"
-    shutil.copytree(finished[0], folder)
-    (folder / "latents.png").unlink()
-    make_brain(folder).evaluate(datasets()["test"], min_key="loss")
-    assert (folder / "latents.png").stat().st_size > 0
-    assert "si_sdr" in capsys.readouterr().out
-
-
-def test_latents_that_are_not_finite_cost_no_table(finished, tmp_path, capsys):
-    folder = tmp_path / "copy"
-    shutil.copytree(finished[0], folder)
-    before = torch.load(folder / "latents_before.pt")
-    torch.save(
-        {k: torch.nan * v for k, v in before.items()}, folder / "latents_before.pt"
-    )
-    brain = make_brain(folder)
-    brain._sample = lambda dataset: {"noisy": torch.nan * before["clean"]}
-    brain.evaluate(datasets()["test"], min_key="loss")
-    shown = capsys.readouterr().out
-    assert shown.index("si_sdr") < shown.index(
-        "no figure: latents: expected two frames"
-    )
-
-
-def test_a_half_finished_epoch_is_no_better_than_a_finished_one(tmp_path):
-    brain = make_brain(tmp_path / "first")
-    stage = SpeechStage.of(brain.enhancer.speech, vars(brain.hparams), brain.run_opts)
-    for value, meta in ((1.0, {"loss": 1.0}), (2.0, {})):
-        with torch.no_grad():
-            for parameter in brain.enhancer.speech.parameters():
-                parameter.fill_(value)
-        stage.checkpointer.save_checkpoint(meta=meta)
-    saved = tmp_path / "first" / "save" / "speech"
-    other = make_brain(tmp_path / "second", speech_checkpoint=str(saved))
-    other._learn_speech(datasets())
-    assert all((p == 1.0).all() for p in other.enhancer.speech.parameters())
-
-
-def test_a_stage_one_that_knows_the_mixtures_speech_is_refused(finished, tmp_path):
-    first = tmp_path / "first"
-    shutil.copytree(finished[0] / "save", first / "save")
-    entry = {"file": "noisy.wav", "clean_file": "said.wav"}
-    write_manifest(first / "save/clean_train.json", {"a": {"file": "said.wav"}})
-    write_manifest(tmp_path / "second/save/speech_test.json", {"a": entry})
-    brain = make_brain(
-        tmp_path / "second",
-        speech_checkpoint=str(first / "save/speech"),
-        save_folder=str(tmp_path / "second/save"),
-    )
-    with pytest.raises(ValueError, match=r"clean speech of 1 recordings .*said\.wav"):
-        run(brain)
-
-
-def test_padded_clips_are_refused(tmp_path):
-    brain = make_brain(tmp_path)
-    short = datasets()["train"][(1, 1)]
-    short.signals = {name: x[:, :300] for name, x in short.signals.items()}
-    batch = Batch.collate([datasets()["train"][(1, 0)], short])
-    with pytest.raises(ValueError, match="expected clips of one length"):
-        brain.compute_forward(batch, sb.Stage.TRAIN)
-
-
-@pytest.mark.parametrize(
-    ("change", "pattern"),
-    [
-        ({"pure_noise": 0.0}, r"expected 0 for pure_noise, no item is noise alone"),
-        ({"kind": "test"}, r"expected 0 for anchor, spread, .*no signal 'clean'"),
-    ],
-)
-def test_losses_without_data_are_refused_before_training(tmp_path, change, pattern):
-    given = datasets()
-    for name, value in {"pure_noise": 0.3, **change}.items():
-        setattr(given["train"], name, value)
-    with pytest.raises(ValueError, match=pattern):
-        make_brain(tmp_path).run(given)
-    assert not list(tmp_path.glob("save/**/CKPT*"))
-
-
 def test_without_a_phase_decoder_nothing_is_scored_twice(tmp_path):
     run(make_brain(tmp_path, phase=False, **no_phase()))
     summary = json.loads((tmp_path / "test_summary.json").read_text())
     assert "noisy_phase" not in summary["metrics"]["si_sdr"]["channels"]["mean"]
-
-
-BAD = {
-    "select": ({"select": "si_sdr", "valid_metrics": {}}, r"select: expected one of"),
-    "unknown loss": (
-        {"losses": {"voice": print}, "loss_weights": {"voice": 1.0}},
-        r"losses: expected some of .*'voice'",
-    ),
-    "weights": ({"loss_weights": {"anchor": 1.0}}, r"loss_weights: expected keys"),
-    "no phase": ({"phase": False}, r"speech_loss_weights: expected 0 for phase"),
-    "main": (
-        {"gradient_modulation": {"main": "cycle"}},
-        r"gradient_modulation\.main: expected one of losses, \['reconstruction', 'lat",
-    ),
-    "empty group": (
-        {
-            "gradient_modulation": {"main": "latent"},
-            "loss_weights": {
-                **dict.fromkeys(LOSSES, 1.0),
-                **dict.fromkeys(("latent", "prior", "anchor"), 0.0),
-                **dict.fromkeys(("spread", "invariance", "remix"), 0.0),
-            },
-        },
-        r"gradient_modulation: expected a weight that is not 0 of a latent loss",
-    ),
-    "unknown metric": (
-        {"table_metrics": ["pesq"]},
-        r"table_metrics: expected some of \['si_sdr'\], got \['pesq'\]",
-    ),
-}
-
-
-@pytest.mark.parametrize(("changes", "pattern"), BAD.values(), ids=BAD)
-def test_bad_settings_are_named_before_training(tmp_path, changes, pattern):
-    with pytest.raises(ValueError, match=pattern):
-        make_brain(tmp_path, **changes)
-
-
-def test_bad_losses_of_stage_one_are_named(tmp_path):
-    with pytest.raises(ValueError, match=r"speech_losses: expected some of .*'x'"):
-        make_brain(tmp_path, speech_losses={"x": print}, speech_loss_weights={"x": 1.0})
-    with pytest.raises(ValueError, match=r"speech_loss_weights: expected keys"):
-        make_brain(tmp_path, speech_loss_weights={"prior": 1.0})
-    weights = {**no_phase()["speech_loss_weights"], "phase": 1.0}
-    changes = {**no_phase(), "speech_loss_weights": weights}
-    with pytest.raises(ValueError, match=r"expected 0 for phase, there is no phase"):
-        make_brain(tmp_path, phase=False, **changes)

@@ -1,6 +1,7 @@
 """A shared latent space small enough to train in a second."""
 
 import functools
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -149,3 +150,27 @@ def parameters(brain: SharedLatentBrain) -> dict[str, torch.Tensor]:
     """Return everything that a checkpoint of the networks holds."""
     state = brain.enhancer.state_dict()
     return {k: v.clone() for k, v in state.items() if torch.is_tensor(v)}
+
+
+WEIGHTS = {**dict.fromkeys(LOSSES, 1.0), "prior": 0.001}
+
+
+def run(brain: SharedLatentBrain) -> dict[str, torch.Tensor]:
+    """Train and test both stages."""
+    brain.run(datasets())
+    return parameters(brain)
+
+
+def history(folder: Path, name: str = "history.json") -> list[dict[str, float]]:
+    """Read the figures of each epoch."""
+    return json.loads((folder / name).read_text())
+
+
+def no_phase() -> dict[str, dict[str, float]]:
+    """Weigh the losses of networks that decode no phase."""
+    base = {**dict.fromkeys(LOSSES, 1.0), "complex_cycle": 0.0}
+    speech = {"amplitude": 1.0, "phase": 0.0, "prior": 0.0, "complex_cycle": 0.0}
+    return {
+        "loss_weights": base,
+        "speech_loss_weights": {**speech, "multi_resolution": 0.0},
+    }

@@ -1,39 +1,12 @@
-"""The shared latent space: published sizes, freezing, padding, determinism, level."""
-
-import copy
+"""The shared latent space in use: published sizes, padding, determinism, level."""
 
 import pytest
 import torch
 
-from speechbrain_fusion.losses import si_sdr_loss
 from speechbrain_fusion.models import SharedLatentEnhancer, SpeechAutoencoder
-from speechbrain_fusion.models.joint import JointInputs
-from speechbrain_fusion.models.speech_autoencoder import join, to_unit_power
+from speechbrain_fusion.models.speech_autoencoder import to_unit_power
 from speechbrain_fusion.nnet.compressed_stft import modulus
-
-SPEECH = {"fft_sizes": (128, 64), "hop": 32, "channels": (12, 6), "kernel": 3}
-MIXTURE = {"channels": (10, 12, 6), "kernel": 3}
-TIME = 2000
-
-
-def make(speech=None, **mixture):
-    torch.manual_seed(0)
-    autoencoder = SpeechAutoencoder(**{**SPEECH, **(speech or {})})
-    return SharedLatentEnhancer(autoencoder, **{**MIXTURE, **mixture})
-
-
-def noise(items=3, time=TIME, seed=0):
-    return torch.randn(items, time, generator=torch.Generator().manual_seed(seed))
-
-
-def inputs(**options):
-    given = {"speech": [True, True, False], "clean": noise(3, seed=1)}
-    given |= {"added": noise(3, seed=2), "noisier": True, "remix": True}
-    return JointInputs(**{**given, **options})
-
-
-def count(*modules):
-    return sum(p.numel() for module in modules for p in module.parameters())
+from tests.models.latent_space import TIME, count, inputs, make, noise
 
 
 def test_published_sizes_of_sse():
@@ -43,12 +16,6 @@ def test_published_sizes_of_sse():
     channels = (512, 400, 300, 200, 100, 64)
     model = SharedLatentEnhancer(speech, channels, share="space", final_norm=True)
     assert count(model.encoder, model.decoder) == 9_444_787
-
-
-def test_published_features():
-    speech = SpeechAutoencoder(phase=False)
-    assert speech.stft.channels == 964
-    assert speech.stft.features(noise(1, 16000)).shape == (1, 964, 516)
 
 
 @pytest.mark.parametrize("share", ["layer", "space"])
@@ -72,63 +39,6 @@ def test_an_item_of_a_padded_batch_gives_what_it_gives_alone(noisy_phase, bound,
     assert (together[1, short:] == 0).all()
 
 
-def test_the_autoencoder_is_the_same_for_a_padded_item():
-    model, short = make().speech.eval(), 700
-    batch = noise(2)
-    batch[1, short:] = torch.nan
-    together = model(batch, torch.tensor([1.0, short / TIME]))
-    alone = model(batch[1:, :short])
-    frames = alone.spectrum.shape[2]
-    torch.testing.assert_close(together.estimate[1:, :short], alone.estimate)
-    for one, other in zip(together.decoded[1:], alone.decoded[1:], strict=True):
-        torch.testing.assert_close(one[1:, ..., :frames, :], other)
-        assert (one[1, ..., frames:, :] == 0).all()
-    assert round(together.lengths[1].item() * together.spectrum.shape[2]) == frames
-
-
-def test_joint_training_leaves_the_speech_autoencoder_as_it_is():
-    """Parameters and statistics of normalization, also those of the shared layer."""
-    model = make(share="layer").train()
-    before = copy.deepcopy(model.speech.state_dict())
-    trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.SGD(trained, lr=0.1)
-    for _ in range(3):
-        joint = model(noise(), joint=inputs())
-        loss = joint.mixture.square().mean() + joint.cycle.mixture.square().mean()
-        (loss + joint.clean.decoded.amplitude.mean()).backward()
-        optimizer.step()
-    for name, value in model.speech.state_dict().items():
-        if torch.is_tensor(value):
-            assert torch.equal(value, before[name]), name
-    assert not any(p.requires_grad for p in model.speech.parameters())
-    mine = {id(p) for p in model.speech.parameters()}
-    assert mine.isdisjoint(map(id, trained))
-
-
-def test_own_statistics_do_move():
-    model = make().train()
-    before = model.encoder.layers[0].norm.running_mean.clone()
-    model(noise(), joint=inputs())
-    assert not torch.equal(model.encoder.layers[0].norm.running_mean, before)
-
-
-@pytest.mark.parametrize("loss", ["amplitude", "phase", "latent", "cycle"])
-def test_gradients_reach_the_mixture_encoder_through_the_frozen_part(loss):
-    model = make().train()
-    joint = model(noise(), joint=inputs())
-    value = {
-        "amplitude": joint.decoded.amplitude.square().mean(),
-        "phase": joint.decoded.phase[:, 0].mean(),
-        "latent": (joint.decoded.latent[:2] - joint.cycle.latent).square().mean(),
-        "cycle": joint.cycle.mixture.square().mean(),
-    }[loss]
-    value.backward()
-    first = model.encoder.layers[0].conv.weight.grad
-    assert first.isfinite().all()
-    assert first.abs().max() > 0
-    assert all(p.grad is None for p in model.speech.parameters())
-
-
 def test_latent_noise_is_there_in_training_alone():
     model = make({"latent_noise": 1.0})
     model.eval()
@@ -141,15 +51,6 @@ def test_latent_noise_is_there_in_training_alone():
     assert torch.equal(first.decoded.latent, second.decoded.latent)
     model.speech.train()
     assert not model.train().speech.training
-
-
-def test_autoencoder_decodes_a_noisy_latent_in_training_alone():
-    model = make({"latent_noise": 1.0}).speech
-    model.train()
-    first, second = (model(noise()).decoded for _ in range(2))
-    assert not torch.equal(first.amplitude, second.amplitude)
-    model.eval()
-    assert torch.equal(model(noise()).estimate, model(noise()).estimate)
 
 
 def test_a_shared_layer_is_one_module():
@@ -199,17 +100,6 @@ def test_what_is_decoded_softer_than_the_mixture_stays_so(bound, factor):
     torch.testing.assert_close(model._at_level(factor * noisy, noisy), factor * noisy)
 
 
-@pytest.mark.parametrize(
-    "change", [{"hop": 16}, {"compression": 0.3}, {"latent_norm": False}]
-)
-def test_parameters_of_other_features_are_refused(change):
-    saved = make().speech.state_dict()
-    SpeechAutoencoder(**SPEECH).load_state_dict(saved)
-    other = SpeechAutoencoder(**{**SPEECH, **change})
-    with pytest.raises(ValueError, match=rf"trained with .*{next(iter(change))}"):
-        other.load_state_dict(saved)
-
-
 def test_phase_is_decoded_or_the_mixtures():
     model = make().eval()
     own, noisy = model(noise()), model(noise(), noisy_phase=True)
@@ -245,126 +135,6 @@ def test_negative_signals_have_other_latents_if_there_is_a_phase():
         assert torch.allclose(first, second) is not phase
 
 
-@pytest.mark.parametrize("valid", [None, torch.tensor([[True] * 5 + [False] * 3])])
-def test_latents_have_a_mean_of_one_over_time(valid):
-    speech = make().speech
-    latent = speech.normalize(torch.rand(1, 6, 8) + 0.1, valid)
-    own = latent if valid is None else latent[..., :5]
-    torch.testing.assert_close(own.mean(-1), torch.ones(1, 6))
-    plain = make({"latent_norm": False}).speech
-    given = torch.rand(1, 6, 8)
-    assert torch.equal(plain.normalize(given, None), given)
-
-
-@pytest.mark.parametrize("spoken", [[True, True, True], [False, False, False]])
-def test_a_batch_may_lack_noise_or_speech(spoken):
-    joint = make().train()(noise(), joint=inputs(speech=spoken))
-    assert (joint.cycle is None) == (not any(spoken))
-    assert (joint.noisier is None) == (not any(spoken))
-    assert len(joint.noise) == spoken.count(False)
-    assert joint.clean.remixed is not None
-
-
-def test_items_are_told_apart():
-    joint = make().train()(noise(), joint=inputs(speech=[False, True, False]))
-    assert joint.spoken.tolist() == [1]
-    assert joint.noise.tolist() == [0, 2]
-    assert torch.equal(joint.cycle.decoded.latent, joint.decoded.latent[1:2])
-
-
-def test_clean_clips_meet_no_mixture():
-    """What the anchor compares does not depend on the mixtures: no pairs."""
-    model = make().eval()
-    first, second = (model(noise(seed=seed), joint=inputs()).clean for seed in (0, 5))
-    torch.testing.assert_close(first.latent, second.latent)
-    torch.testing.assert_close(first.decoded.amplitude, second.decoded.amplitude)
-
-
-def test_clean_clips_leave_the_mixture_encoder_alone_without_an_anchor():
-    """Batch norm of training does not know them either."""
-    found = []
-    for seed in (1, 7):
-        given = inputs(clean=noise(seed=seed), anchor=False, remix=False)
-        joint = make({"latent_noise": 0.0}).train()(noise(), joint=given)
-        assert joint.clean.decoded is None
-        assert joint.clean.estimate is None
-        found.append(joint)
-    assert torch.equal(found[0].decoded.latent, found[1].decoded.latent)
-    assert not torch.equal(found[0].clean.latent, found[1].clean.latent)
-
-
-def test_parts_that_are_not_wanted_are_left_out():
-    given = inputs(clean=None, added=None, cycle=False, noisier=False, remix=False)
-    joint = make()(noise(), joint=given)
-    assert (joint.cycle, joint.noisier, joint.clean) == (None,) * 3
-
-
-def test_noise_is_added_as_the_mixture_hears_it():
-    """At any level of both, and to the clean clip as to the mixture."""
-    model = make().eval()
-    for gain in (1.0, 1e-3):
-        mixture, added = gain * noise(), gain * 0.3 * noise(seed=2)
-        joint = model(mixture, joint=inputs(added=added))
-        clean = to_unit_power(noise(3, seed=1), None)[0]
-        expected = clean + added / mixture.square().mean(-1, keepdim=True).sqrt()
-        own = model.latents(mixture + added, mixture + added)[1][:2]
-        torch.testing.assert_close(joint.noisier, own, rtol=1e-3, atol=1e-3)
-        other = model.latents(expected, expected)[1]
-        torch.testing.assert_close(
-            joint.clean.remixed.latent, other, rtol=1e-3, atol=1e-3
-        )
-
-
-@pytest.mark.parametrize("anchor", [True, False])
-@pytest.mark.parametrize("mode", [True, False])
-def test_autocast_gives_finite_float32(anchor, mode):
-    model = make().train(mode)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        joint = model(noise(), joint=inputs(anchor=anchor))
-        estimate = model.eval()(noise())
-    assert joint.mixture.dtype == joint.decoded.amplitude.dtype == torch.float32
-    assert joint.mixture.isfinite().all()
-    assert estimate.isfinite().all()
-
-
-BAD_INPUTS = {
-    "clean": ({"clean": noise(2)}, r"clean: expected shape \(3, 2000\), got \(2, 2000"),
-    "added": ({"added": noise(3, 9)}, r"added: expected shape \(3, 2000\), got \(3, 9"),
-    "no noise": ({"added": None}, r"noisier, remix: expected added noise, got None"),
-    "speech": ({"speech": [True]}, r"speech: expected 3 items, got 1"),
-}
-
-
-@pytest.mark.parametrize(("options", "pattern"), BAD_INPUTS.values(), ids=BAD_INPUTS)
-def test_clips_that_do_not_fit_are_named(options, pattern):
-    with pytest.raises(ValueError, match=pattern):
-        make()(noise(), joint=inputs(**options))
-
-
-def test_joint_training_takes_no_padding():
-    with pytest.raises(ValueError, match="lengths: expected None in joint training"):
-        make()(noise(), torch.ones(3), joint=inputs())
-
-
-def test_an_autoencoder_can_learn_a_sound_with_its_phase():
-    """Enough steps on one clip: amplitude and phase are both decoded."""
-    torch.manual_seed(0)
-    model = SpeechAutoencoder((128,), 32, channels=(64, 32), kernel=1, latent_noise=0.0)
-    time = torch.arange(TIME) / 16000
-    clip = sum(torch.sin(2 * torch.pi * f * time) for f in (440.0, 1300.0))[None]
-    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
-    for _ in range(300):
-        rebuilt = model(clip)
-        loss = (
-            rebuilt.spectrum - join(*rebuilt.decoded[1:], rebuilt.spectrum)
-        ).square()
-        optimizer.zero_grad()
-        loss.mean().backward()
-        optimizer.step()
-    estimate = model.eval()(clip).estimate
-    assert si_sdr_loss(clip, estimate).item() < -10
-
-
 BAD = {
     "share": ({"share": "all"}, r"share: expected one of .*'all'"),
     "layer": ({"channels": (10, 7, 6)}, r"channels: expected to end in \[12, 6\]"),
@@ -380,22 +150,6 @@ BAD = {
 def test_bad_options_are_named(options, pattern):
     with pytest.raises(ValueError, match=pattern):
         make(**options)
-
-
-BAD_SPEECH = {
-    "rising": ({"fft_sizes": (64, 128)}, r"fft_sizes: expected even numbers that fall"),
-    "odd": ({"fft_sizes": (127,)}, r"fft_sizes: expected even numbers that fall"),
-    "none": ({"fft_sizes": ()}, r"fft_sizes: expected even numbers that fall"),
-    "hop": ({"hop": 48}, r"hop: expected a part of half the window"),
-    "noise": ({"latent_noise": -1.0}, r"latent_noise: expected at least 0"),
-    "channels": ({"channels": ()}, r"channels: expected two at least"),
-}
-
-
-@pytest.mark.parametrize(("options", "pattern"), BAD_SPEECH.values(), ids=BAD_SPEECH)
-def test_bad_options_of_the_autoencoder_are_named(options, pattern):
-    with pytest.raises(ValueError, match=pattern):
-        SpeechAutoencoder(**{**SPEECH, **options})
 
 
 def test_shapes_that_do_not_fit_are_refused():
