@@ -11,6 +11,7 @@ from speechbrain_fusion.models.references import (
 )
 from speechbrain_fusion.models.shared_latent import SharedLatentEnhancer
 from speechbrain_fusion.models.speech_autoencoder import SpeechAutoencoder
+from speechbrain_fusion.models.system import System
 from speechbrain_fusion.models.two_branch import TwoBranchEnhancer
 from speechbrain_fusion.models.unified import ConvTasNetMasker, UnifiedSeparator
 
@@ -21,6 +22,7 @@ __all__ = [
     "MaskEnhancer",
     "SharedLatentEnhancer",
     "SpeechAutoencoder",
+    "System",
     "TwoBranchEnhancer",
     "UnifiedSeparator",
     "ideal_complex_mask",

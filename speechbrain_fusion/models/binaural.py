@@ -93,6 +93,8 @@ class BinauralTasNet(nn.Module):
     torch.Size([3, 2, 1000])
     """
 
+    task = "enhance"
+
     def __init__(
         self,
         N: int = 64,
@@ -116,6 +118,7 @@ class BinauralTasNet(nn.Module):
     ) -> None:
         super().__init__()
         self.ears, self.causal = ears, causal
+        self.inputs = self.outputs = ears
         stages = _choose("fuse", fuse, STAGES)
         _choose("encoder_activation", encoder_activation, {"linear": 0, "relu": 1})
         self.mask_activation = _choose("mask_activation", mask_activation, MASKS)
@@ -142,6 +145,10 @@ class BinauralTasNet(nn.Module):
     def latency(self) -> int:
         """Algorithmic latency in samples: the encoder's window."""
         return self.filterbank.window
+
+    def process(self, signals: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Do as every system in use does: see `speechbrain_fusion.models.system`."""
+        return self(signals, lengths)
 
     def forward(self, noisy: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Enhance both ears.

@@ -58,6 +58,10 @@ class MaskEnhancer(nn.Module):
     torch.Size([3, 1, 8001])
     """
 
+    task = "enhance"
+    inputs = outputs = 1
+    causal = False
+
     def __init__(
         self,
         mask: str = "ratio",
@@ -89,6 +93,10 @@ class MaskEnhancer(nn.Module):
         last.weight.mul_(0.1)
         last.bias.zero_()
         last.bias[: self.stft.bins] = math.atanh(min(1 / self.bound, 0.99))
+
+    def process(self, signals: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Do as every system in use does: see `speechbrain_fusion.models.system`."""
+        return self(signals, lengths)
 
     def forward(self, mixture: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Enhance.

@@ -74,6 +74,10 @@ class SharedLatentEnhancer(nn.Module):
     torch.Size([3, 8001])
     """
 
+    task = "enhance"
+    inputs = outputs = 1
+    causal = False
+
     def __init__(
         self,
         speech: SpeechAutoencoder,
@@ -124,6 +128,10 @@ class SharedLatentEnhancer(nn.Module):
         if self.speech.phase is None:
             return y
         return torch.stack(y.chunk(2, -1), 1)
+
+    def process(self, signals: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Do as every system in use does: see `speechbrain_fusion.models.system`."""
+        return self(signals.squeeze(1), lengths).unsqueeze(1)
 
     def forward(
         self,

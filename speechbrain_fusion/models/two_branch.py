@@ -114,6 +114,9 @@ class TwoBranchEnhancer(nn.Module):
     (torch.Size([3, 8001]), torch.Size([3, 51, 161]), torch.Size([3, 2, 51, 161]))
     """
 
+    task = "enhance"
+    inputs = outputs = 1
+
     def __init__(
         self,
         fft_size: int = 320,
@@ -142,6 +145,7 @@ class TwoBranchEnhancer(nn.Module):
             raise ValueError("normalize: expected false for a causal network")
         if blocks == "plain" and exchange and branches == "both":
             raise ValueError("exchange: expected false for plain blocks, without gates")
+        self.causal, self.latency = causal, fft_size
         self.exchange, self.detach_exchange = exchange, detach_exchange
         self.normalize = not causal if normalize is None else normalize
         self.stft = CompressedSTFT(fft_size, hop, compression)
@@ -166,6 +170,10 @@ class TwoBranchEnhancer(nn.Module):
         self.magnitude = None if branches == "complex" else branch(1)
         self.linear = nn.Identity() if branches == "complex" else nn.Conv2d(1, 1, 1)
         self.complex = None if branches == "magnitude" else branch(2)
+
+    def process(self, signals: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Do as every system in use does: see `speechbrain_fusion.models.system`."""
+        return self(signals.squeeze(1), lengths).signal.unsqueeze(1)
 
     def forward(
         self, noisy: Tensor, lengths: Tensor | None = None, clean: Tensor | None = None

@@ -191,6 +191,9 @@ class UnifiedSeparator(nn.Module):
     (torch.Size([3, 2, 1001]), torch.Size([3, 8, 125]), torch.Size([3, 8, 125]))
     """
 
+    task = "separate"
+    inputs = 1
+
     def __init__(
         self,
         enhancement: nn.Module,
@@ -210,6 +213,10 @@ class UnifiedSeparator(nn.Module):
         if kernel_size < 2 or kernel_size % 2:
             raise ValueError(f"kernel_size: expected an even number, got {kernel_size}")
         self.kernel_size, self.stride = kernel_size, kernel_size // 2
+        self.latency = kernel_size
+        self.outputs: int = getattr(separation, "masks", 1)
+        parts = [separation] if separation_only else [enhancement, separation]
+        self.causal = all(getattr(part, "causal", False) for part in parts)
         self.detach_clean = detach_clean
         self.encoder = nn.Conv1d(1, channels, kernel_size, self.stride, bias=False)
         self.enhancement = OpenMask() if separation_only else enhancement
@@ -219,6 +226,10 @@ class UnifiedSeparator(nn.Module):
         )
         if initialization == "frame":
             start_as_frame(self.encoder.weight, self.decoder.weight)
+
+    def process(self, signals: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Do as every system in use does: see `speechbrain_fusion.models.system`."""
+        return self(signals.squeeze(1), lengths).signals
 
     def forward(
         self, noisy: Tensor, lengths: Tensor | None = None, clean: Tensor | None = None

@@ -229,6 +229,7 @@ class DualPathMasker(Dual_Path_Model):
         if chunk < 2 or chunk % 2:
             raise ValueError(f"chunk K: expected an even number, got {chunk}")
         super().__init__(channels, channels, None, None, 0, "ln", chunk, masks)
+        self.masks = masks
         self.dual_mdl = nn.ModuleList(blocks)
 
     def forward(self, features: Tensor, frames: Tensor | None = None) -> Tensor:
