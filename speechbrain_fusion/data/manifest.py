@@ -44,12 +44,18 @@ def audio_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise AudioError(f"{folder}: no such folder, expected one with audio files")
     # not rglob, which passes over linked folders
-    paths = [
-        Path(root, name)
-        for root, _, names in os.walk(folder, followlinks=True)
-        for name in names
-    ]
+    paths = []
+    for root, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [x for x in folders if not _leads_back(Path(root, x))]
+        paths += [Path(root, name) for name in names]
     return sorted(path for path in paths if path.suffix.lower() in SUFFIXES)
+
+
+def _leads_back(folder: Path) -> bool:
+    """Say whether a link leads to a folder that holds it, in a circle."""
+    return folder.is_symlink() and folder.parent.resolve().is_relative_to(
+        folder.resolve()
+    )
 
 
 def inspect(path: Path, lowest_rate: int, channels: int | None = 1) -> Entry:

@@ -335,6 +335,17 @@ class MetricTable:
             for x in order
         }
 
+    def report(self) -> dict[str, Any]:
+        """Return the summary with units, for JSON: None stands for no figure."""
+        metrics = {
+            metric: {
+                **metric_info(metric)._asdict(),
+                "channels": {name: finite(x) for name, x in channels.items()},
+            }
+            for metric, channels in self.summary().items()
+        }
+        return {"items": len(self), "metrics": metrics}
+
     def write_json(self, path: Path | str) -> None:
         """Write the summary with units; null stands where there is no figure.
 
@@ -343,13 +354,6 @@ class MetricTable:
         path : Path or str
             The file; what it held before stays until all is written.
         """
-        metrics = {
-            metric: {
-                **metric_info(metric)._asdict(),
-                "channels": {name: finite(x) for name, x in channels.items()},
-            }
-            for metric, channels in self.summary().items()
-        }
         with written_whole(path) as file:
-            json.dump({"items": len(self), "metrics": metrics}, file, indent=2)
+            json.dump(self.report(), file, indent=2)
             file.write("\n")

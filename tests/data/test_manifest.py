@@ -159,3 +159,11 @@ def test_what_is_no_manifest_is_named(tmp_path, content, reason):
         path.write_bytes(content)
     with pytest.raises(AudioError, match=rf"speech\.json: {reason}"):
         read_manifest(path)
+
+
+def test_links_in_a_circle_are_followed_once(tmp_path):
+    write_noise(tmp_path / "a/b.wav", 0.1, 0)
+    (tmp_path / "a/up").symlink_to(tmp_path)
+    (tmp_path / "other").symlink_to(tmp_path / "a")
+    found = [str(path.relative_to(tmp_path)) for path in audio_files(tmp_path)]
+    assert found == ["a/b.wav", "other/b.wav"]
