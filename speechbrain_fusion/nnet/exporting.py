@@ -1,0 +1,56 @@
+"""A mode in which layers compute by what other runtimes know too.
+
+While a model is exported, what depends on a signal's length must be recorded and not
+be decided, and FFTs give way to sums of products. Results differ by rounding alone.
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+_exporting = False
+
+
+def is_exporting() -> bool:
+    """Tell whether layers are being exported.
+
+    Example
+    -------
+    >>> is_exporting()
+    False
+    """
+    return _exporting
+
+
+@contextlib.contextmanager
+def exporting() -> Iterator[None]:
+    """Let layers know that they are being exported.
+
+    Example
+    -------
+    >>> with exporting():
+    ...     is_exporting()
+    True
+    """
+    global _exporting
+    before, _exporting = _exporting, True
+    try:
+        yield
+    finally:
+        _exporting = before
+
+
+def larger(first: int, second: int) -> int:
+    """Return the larger of two sizes; a tracer's choice between its own is recorded.
+
+    Example
+    -------
+    >>> larger(3, 5)
+    5
+    """
+    # sizes are tensors to a tracer
+    if isinstance(first, Tensor) and isinstance(second, Tensor):
+        return torch.maximum(first, second)
+    return max(first, second)
