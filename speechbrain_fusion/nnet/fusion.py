@@ -40,7 +40,7 @@ class FusionLayer(nn.Module):
             If there are fewer than two latents or their shapes differ.
         """
         shapes = [tuple(latent.shape) for latent in latents]
-        if len(shapes) < 2 or len(set(shapes)) > 1:
+        if len(shapes) < 2 or shapes.count(shapes[0]) < len(shapes):
             raise ValueError(
                 f"FusionLayer expects two or more latents of one shape, got {shapes}"
             )
