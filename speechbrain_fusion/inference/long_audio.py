@@ -1,0 +1,343 @@
+"""Signals of any length in constant memory.
+
+A causal system runs as a stream: what comes out is what it makes of the whole signal.
+Any other hears chunks, which overlap and are cross-faded where they do:
+
+    |---------------------|
+                      |---------------------|
+                                    |---------------------|    the last reaches back
+    the weights of two chunks sum to one
+
+What a chunk is worth at its ends, where it has heard nothing beyond them, has a weight
+near zero. Whatever level a system brings its input to inside, it takes from the chunk
+and undoes. A chunk that begins or ends in silence has a lower level than what is heard
+in it, by no more than 10 log10(chunk / overlap) dB where that has half of the weight:
+6 dB by default. Silence (a mean power under -140 dB) stays silence.
+
+Separated talkers stay on their outputs: see `speechbrain_fusion.inference.talkers`.
+"""
+
+import functools
+from collections.abc import Iterable, Iterator
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from speechbrain_fusion.inference.talkers import Talkers
+from speechbrain_fusion.models.system import System
+
+# Seconds, of signals that one call processes, that two chunks share, that are
+# remembered of each talker, and of what a causal system takes at once.
+CHUNK, OVERLAP, STRETCH, BLOCK = 8.0, 2.0, 1.5, 1.0
+# Mean power of an item that is silent.
+SILENCE = 1e-14
+# Items that one call processes: more channels take turns.
+TOGETHER = 2
+
+
+def process_long(
+    system: System,
+    blocks: Iterable[Tensor],
+    rate: int,
+    chunk: float = CHUNK,
+    overlap: float = OVERLAP,
+) -> Iterator[Tensor]:
+    """Process a signal of any length that comes in blocks of any size.
+
+    Arguments
+    ---------
+    system : System
+        In evaluation mode.
+    blocks : iterable of torch.Tensor
+        Shape [inputs, time] or [batch, inputs, time] each, of any length.
+    rate : int
+        Sample rate of the system in Hz.
+    chunk : float
+        Seconds that a system that is not causal hears at once. What is no longer is
+        processed whole.
+    overlap : float
+        Seconds that two chunks share, a third of the chunk at most.
+
+    Yields
+    ------
+    torch.Tensor
+        Shape [outputs, time] or [batch, outputs, time], on the device of the blocks;
+        together as many samples as came in.
+
+    Raises
+    ------
+    ValueError
+        If the chunk is too short for the overlap, or the blocks do not fit the system.
+
+    Example
+    -------
+    >>> from speechbrain_fusion.models import BinauralTasNet
+    >>> system = BinauralTasNet(N=16, L=8, B=8, H=8, S=12, P=5, causal=False).eval()
+    >>> blocks = torch.randn(2, 20000).split(300, -1)
+    >>> sum(out.shape[-1] for out in process_long(system, blocks, 8000, 1.0, 0.25))
+    20000
+    """
+    size, shared = round(chunk * rate), round(overlap * rate)
+    if not 0 < shared <= size // 3:
+        raise ValueError(
+            f"overlap: expected more than 0 and a third of the chunk of {chunk} s at "
+            f"most, got {overlap} s"
+        )
+    if getattr(system, "training", False):
+        raise ValueError("expected a system in evaluation mode: call its eval()")
+    if system.causal:
+        return _in_stream(system, blocks, round(BLOCK * rate))
+    stretch = min(round(STRETCH * rate), size)
+    return _in_chunks(system, blocks, size, shared, stretch)
+
+
+def process_array(
+    system: System,
+    signal: Tensor,
+    rate: int,
+    chunk: float = CHUNK,
+    overlap: float = OVERLAP,
+) -> Tensor:
+    """Process a whole signal as `process_long` does.
+
+    Takes its arguments, and
+
+    signal : torch.Tensor
+        Shape [inputs, time] or [batch, inputs, time].
+
+    Returns
+    -------
+    torch.Tensor
+        Shape [outputs, time] or [batch, outputs, time].
+
+    Raises
+    ------
+    ValueError
+        If the chunk is too short for the overlap, or the signal does not fit the
+        system.
+
+    Example
+    -------
+    >>> from speechbrain_fusion.models import BinauralTasNet
+    >>> system = BinauralTasNet(N=16, L=8, B=8, H=8, S=12, P=5, causal=False).eval()
+    >>> process_array(system, torch.randn(3, 2, 20000), 8000, 1.0, 0.25).shape
+    torch.Size([3, 2, 20000])
+    """
+    outputs = [*process_long(system, [signal], rate, chunk, overlap)]
+    if outputs:
+        return torch.cat(outputs, -1)
+    return signal.new_zeros(*signal.shape[:-2], system.outputs, 0)
+
+
+@torch.inference_mode()
+def process_batch(
+    system: System, signals: Tensor, lengths: Tensor | None = None
+) -> Tensor:
+    """Process a batch at once, on the system's device; silent items stay silent.
+
+    Arguments
+    ---------
+    system : System
+        In evaluation mode.
+    signals : torch.Tensor
+        Shape [batch, inputs, time].
+    lengths : torch.Tensor, optional
+        Relative lengths in (0, 1], shape [batch].
+
+    Returns
+    -------
+    torch.Tensor
+        Shape [batch, outputs, time], on the device of the signals.
+
+    Example
+    -------
+    >>> from speechbrain_fusion.models import TwoBranchEnhancer
+    >>> system = TwoBranchEnhancer(units=2, groups=1).eval()
+    >>> process_batch(system, torch.zeros(1, 1, 1000)).count_nonzero()
+    tensor(0)
+    """
+    heard = signals.square().mean((1, 2)) >= SILENCE
+    if not heard.any():
+        return signals.new_zeros(len(signals), system.outputs, signals.shape[-1])
+    like = _like(system)
+    inputs = signals.to(like)
+    outputs = system.process(inputs, None if lengths is None else lengths.to(like))
+    outputs = outputs.to(signals)
+    return outputs if heard.all() else outputs * heard.view(-1, 1, 1)
+
+
+def _in_stream(system: System, blocks: Iterable[Tensor], size: int) -> Iterator[Tensor]:
+    """Process by a causal system and take its delay away."""
+    from speechbrain_fusion.inference.streaming import Stream
+
+    streams: list[Stream] = []
+    late, like = 0, _like(system)
+    for block in cut(blocks, size):
+        items = block.reshape(-1, *block.shape[-2:]).split(TOGETHER)
+        if not streams:
+            streams = [Stream(cast(nn.Module, system), len(few)) for few in items]
+            late = streams[0].latency
+        steps = [
+            stream.step(few.to(like))
+            for stream, few in zip(streams, items, strict=True)
+        ]
+        out = torch.cat(steps).to(block).view(*block.shape[:-2], -1, block.shape[-1])
+        yield out[..., late:]
+        late = max(0, late - block.shape[-1])
+    if streams:
+        rest = torch.cat([stream.flush() for stream in streams]).to(block)
+        yield rest.view(*block.shape[:-2], *rest.shape[-2:])[..., late:]
+
+
+def _like(system: System) -> Tensor:
+    """Return a tensor of the device and type in which a system computes."""
+    parameters = getattr(system, "parameters", lambda: iter(()))
+    return next(parameters(), torch.zeros(0))
+
+
+def _in_chunks(
+    system: System, blocks: Iterable[Tensor], size: int, shared: int, stretch: int
+) -> Iterator[Tensor]:
+    """Process by a system that hears one chunk at a time."""
+    chunks = overlapping(blocks, size, shared)
+    if system.task == "separate" and system.outputs > 1:
+        processed = _separated(system, chunks, stretch)
+    else:
+        processed = ((start, _take_turns(system, chunk)) for start, chunk in chunks)
+    return cross_fade(processed, shared)
+
+
+def _take_turns(system: System, chunk: Tensor) -> Tensor:
+    """Process an item, or a few at once."""
+    if chunk.dim() == 2:
+        return process_batch(system, chunk.unsqueeze(0)).squeeze(0)
+    return torch.cat([process_batch(system, few) for few in chunk.split(TOGETHER)])
+
+
+def _separated(
+    system: System, chunks: Iterable[tuple[int, Tensor]], stretch: int
+) -> Iterator[tuple[int, Tensor]]:
+    """Separate talkers and keep each on its output, for each item."""
+    items: list[Talkers] = []
+    end = 0
+    for start, chunk in chunks:
+        batch = chunk.reshape(-1, *chunk.shape[-2:])
+        if not items:
+            separate = functools.partial(_take_turns, system)
+            items = [Talkers(separate, stretch) for _ in batch]
+        found = [
+            talkers(start, mixture, end - start)
+            for talkers, mixture in zip(items, batch, strict=True)
+        ]
+        end = start + chunk.shape[-1]
+        yield start, torch.stack(found).view(*chunk.shape[:-2], -1, chunk.shape[-1])
+
+
+def cut(blocks: Iterable[Tensor], size: int) -> Iterator[Tensor]:
+    """Cut a signal that comes in blocks into blocks of one size, the last excepted.
+
+    Example
+    -------
+    >>> blocks = torch.arange(10).split([1, 6, 0, 3])
+    >>> [block.tolist() for block in cut(blocks, 4)]
+    [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    """
+    held: list[Tensor] = []
+    missing = size
+    for block in blocks:
+        while block.shape[-1] >= missing:
+            yield torch.cat([*held, block[..., :missing]], -1)
+            block, held, missing = block[..., missing:], [], size
+        if block.shape[-1]:
+            held.append(block)
+            missing -= block.shape[-1]
+    if held:
+        yield torch.cat(held, -1)
+
+
+def overlapping(
+    blocks: Iterable[Tensor], size: int, shared: int
+) -> Iterator[tuple[int, Tensor]]:
+    """Cut a signal that comes in blocks into chunks that overlap.
+
+    Arguments
+    ---------
+    blocks : iterable of torch.Tensor
+        Shape [..., time] each.
+    size : int
+        Samples of a chunk. If there are no more in all, there is one chunk of them.
+    shared : int
+        Samples that two chunks share, at most half of the chunk; the last two share
+        more, so that the last chunk is complete.
+
+    Yields
+    ------
+    start : int
+        Of the chunk, in samples.
+    chunk : torch.Tensor
+        Shape [..., size].
+
+    Example
+    -------
+    >>> chunks = overlapping(torch.arange(12).split(5), 6, 2)
+    >>> [(start, chunk.tolist()) for start, chunk in chunks]
+    [(0, [0, 1, 2, 3, 4, 5]), (4, [4, 5, 6, 7, 8, 9]), (6, [6, 7, 8, 9, 10, 11])]
+    """
+    # what is held begins at `begin`, the next chunk at `start`
+    begin = start = 0
+    held: Tensor | None = None
+    for block in cut(blocks, size - shared):
+        held = block if held is None else torch.cat([held, block], -1)
+        if begin + held.shape[-1] >= start + size:
+            # the last chunk reaches back no further than the one before
+            held, begin = held[..., start - begin :], start
+            yield start, held[..., :size]
+            start += size - shared
+    if held is None:
+        return
+    end = begin + held.shape[-1]
+    if start == 0:
+        yield 0, held
+    elif start + shared < end:
+        yield end - size, held[..., -size:]
+
+
+def cross_fade(chunks: Iterable[tuple[int, Tensor]], shared: int) -> Iterator[Tensor]:
+    """Join chunks that overlap.
+
+    Arguments
+    ---------
+    chunks : iterable of tuple
+        Start in samples and chunk, shape [..., time]; each shares at least `shared`
+        samples with the one before, and is three times as long.
+    shared : int
+        Samples over which one chunk fades into the next, in the middle of those that
+        they share.
+
+    Yields
+    ------
+    torch.Tensor
+        The signal, shape [..., time] each.
+
+    Example
+    -------
+    >>> chunks = overlapping([torch.arange(12.0)], 6, 2)
+    >>> torch.cat([*cross_fade(chunks, 2)])
+    tensor([ 0.,  1.,  2.,  3.,  4.,  5.,  6.,  7.,  8.,  9., 10., 11.])
+    """
+    previous: Tensor | None = None
+    begin = done = 0
+    steps = (torch.arange(shared) + 0.5) / shared
+    rise = (steps * torch.pi / 2).sin().square()
+    for start, chunk in chunks:
+        if previous is not None:
+            seam = (start + begin + previous.shape[-1] - shared) // 2
+            yield previous[..., done - begin : seam - begin]
+            old = previous[..., seam - begin :][..., :shared]
+            new = chunk[..., seam - start :][..., :shared]
+            yield old + rise.to(chunk) * (new - old)
+            done = seam + shared
+        previous, begin = chunk, start
+    if previous is not None:
+        yield previous[..., done - begin :]
