@@ -17,20 +17,18 @@ from speechbrain.utils.logger import get_logger
 from speechbrain.utils.run_opts import RunOptions
 from torch import Tensor
 
+from speechbrain_fusion.brains.examples import Examples
+from speechbrain_fusion.brains.loaders import loader_options
 from speechbrain_fusion.brains.rehearsal import LOSS, check_names, rehearse
 from speechbrain_fusion.brains.state import History, Means, RandomStates, gather, mean
 from speechbrain_fusion.data.batch import Batch
-from speechbrain_fusion.data.batching import DynamicBatches
-from speechbrain_fusion.data.sampler import EpochSampler
 from speechbrain_fusion.metrics.table import MetricTable, evaluate
 from speechbrain_fusion.metrics.text import published_text
-from speechbrain_fusion.report.run import write_example, write_report
+from speechbrain_fusion.report.run import write_report
 
 logger = get_logger(__name__)
 
 Brain = TypeVar("Brain", bound="EnhancementBrain")
-
-LIMITS = ("max_batch_seconds", "max_batch_size")
 
 
 class EnhancementBrain(sb.Brain):
@@ -55,7 +53,8 @@ class EnhancementBrain(sb.Brain):
     - channels: names of the channels for the tables, e.g. [left, right].
     - table_by: name of a condition of the items ("noise") by which the first metric is
       listed too, or None.
-    - examples: number of test items whose audio is kept.
+    - examples: number of test items, the first, whose audio is kept, with that of the
+      worst and best: see `Examples`; 0 for none.
 
     and may have
 
@@ -71,7 +70,6 @@ class EnhancementBrain(sb.Brain):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.history = History()
-        self.example: dict[str, Tensor] | None = None
         self.table = self._new_table()
         check_names(self.hparams)
         if self.listed_metrics() is not None:
@@ -144,24 +142,11 @@ class EnhancementBrain(sb.Brain):
         `max_batch_seconds` asks for `DynamicBatches` instead, of `max_batch_size` items
         at most.
         """
-        limits = {k: loader_kwargs.pop(k, None) for k in LIMITS}
-        loader_kwargs.setdefault("collate_fn", Batch.collate)
-        # the loader must not draw from the states that a checkpoint restores
-        loader_kwargs.setdefault("generator", torch.Generator())
-        train, seed = stage == sb.Stage.TRAIN, self.hparams.seed
-        if train and limits["max_batch_seconds"]:
-            loader_kwargs.pop("batch_size", None)
-            sampler: Any = DynamicBatches(
-                dataset.seconds, len(dataset), seed=seed, **limits
-            )
-            loader_kwargs["batch_sampler"] = sampler
-        else:
-            size = loader_kwargs.setdefault("batch_size", 1)
-            sampler = EpochSampler(len(dataset), size, seed, train)
-            loader_kwargs["sampler"] = sampler
+        train = stage == sb.Stage.TRAIN
+        options = loader_options(dataset, train, self.hparams.seed, loader_kwargs)
         if train:
-            self.train_sampler = sampler
-        return super().make_dataloader(dataset, stage, ckpt_prefix, **loader_kwargs)
+            self.train_sampler = options.get("batch_sampler") or options["sampler"]
+        return super().make_dataloader(dataset, stage, ckpt_prefix, **options)
 
     def _train_loader_specifics(self, dataset: Any, loader_kwargs: dict) -> dict:
         """Keep the sampler: upstream would shuffle with a constant seed."""
@@ -217,17 +202,25 @@ class EnhancementBrain(sb.Brain):
         test = stage == sb.Stage.TEST
         metrics = self.hparams.metrics if test else self.hparams.valid_metrics
         systems = self.signals_to_score(batch, predictions)
-        for system, signal in systems.items():
-            results = evaluate(metrics, batch["target"], signal, batch.lengths)
-            self.table.add(system, batch.ids, batch.info, results)
+        references = self.reference_signals(batch, predictions) if test else {}
+        results: dict[str, dict[str, Tensor]] = {}
+        for system, signal in (systems | references).items():
+            scored = batch["target"], signal, batch.lengths
+            results[system] = evaluate(metrics, *scored)
+            self.table.add(system, batch.ids, batch.info, results[system])
         if test:
-            self._keep_examples(batch, systems["enhanced"])
+            signals = self.example_signals(batch, systems["enhanced"]) | references
+            self.examples.add(batch, signals, results["enhanced"])
 
     def signals_to_score(self, batch: Batch, predictions: Any) -> dict[str, Tensor]:
         """Return what comes in and what goes out, each as the target."""
         # lower precisions back to the signals'
         enhanced = predictions.to(batch["target"].dtype)
         return {"unprocessed": batch["mixture"], "enhanced": enhanced}
+
+    def reference_signals(self, batch: Batch, predictions: Any) -> dict[str, Tensor]:
+        """Return what a test scores beside them, by the table's references."""
+        return {}
 
     # -- examples --------------------------------------------------------------
 
@@ -240,25 +233,12 @@ class EnhancementBrain(sb.Brain):
         titles = {"mixture": "noisy", "enhanced": "enhanced", "target": "clean"}
         return {title: example[name] for name, title in titles.items()}
 
-    def _keep_examples(self, batch: Batch, enhanced: Tensor) -> None:
-        """Write the audio of the first test items, and keep the first to draw."""
-        folder = Path(self.hparams.output_folder) / "examples"
-        signals = self.example_signals(batch, enhanced)
-        samples = (batch.lengths * enhanced.shape[-1]).round().long().tolist()
-        for item, (name, count) in enumerate(zip(batch.ids, samples, strict=True)):
-            if self.kept >= self.hparams.examples or not if_main_process():
-                return
-            example = {k: s[item, :, :count].cpu() for k, s in signals.items()}
-            self.example = self.example or example
-            self.kept += 1
-            write_example(folder, name, example, self.hparams.sample_rate)
-
     # -- stages ----------------------------------------------------------------
 
     def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
         """Begin the tables of a stage anew."""
         self.table = self._new_table()
-        self.example, self.kept = None, 0
+        self.examples = Examples.of(self.hparams)
         self.means = Means()
 
     def on_stage_end(
@@ -272,20 +252,27 @@ class EnhancementBrain(sb.Brain):
         if stage == sb.Stage.VALID and epoch is not None:
             # upstream's mean over batches passes over those that are not finite
             self._decide(epoch, **self.means.over_processes())
-        elif if_main_process():
-            lines = write_report(
-                Path(self.hparams.output_folder),
-                self.table,
-                self.history.epochs,
-                self.example and self.example_panels(self.example),
-                self.hparams.sample_rate,
-                by=self.hparams.table_by,
-                listed=self.listed_metrics(),
-                curves=[*self.hparams.valid_metrics],
-            )
-            print("\n".join(lines))
-            # last, as some of it is drawn
-            print("\n".join(self.closing_lines()))
+        else:
+            self.examples.close(self.table)
+            if if_main_process():
+                self._report()
+
+    def _report(self) -> None:
+        """Write and print what the test gave."""
+        folder, example = Path(self.hparams.output_folder), self.examples.drawn
+        lines = write_report(
+            folder,
+            self.table,
+            self.history.epochs,
+            example and self.example_panels(example),
+            self.hparams.sample_rate,
+            by=self.hparams.table_by,
+            listed=self.listed_metrics(),
+            curves=[*self.hparams.valid_metrics],
+        )
+        print("\n".join(lines))
+        # later, as some of it is drawn
+        print("\n".join(self.closing_lines()))
 
     def closing_lines(self) -> list[str]:
         """Return what else is printed after a test."""

@@ -24,7 +24,7 @@ from speechbrain_fusion.brains.speech_stage import (
 )
 from speechbrain_fusion.data.batch import Batch
 from speechbrain_fusion.data.files import written_whole
-from speechbrain_fusion.metrics.table import MetricTable, evaluate
+from speechbrain_fusion.metrics.table import MetricTable
 from speechbrain_fusion.models.joint import Joint, JointInputs
 from speechbrain_fusion.report.latents import draw_latents, draw_terms, sample_latents
 
@@ -277,21 +277,20 @@ class SharedLatentBrain(ValidatedTerms, ModulatedEnhancementBrain):
     # -- test ------------------------------------------------------------------
 
     def score(self, batch: Batch, predictions: Any, stage: sb.Stage) -> None:
-        """Add a test's metrics to the table, those with the noisy phase too."""
-        if stage != sb.Stage.TEST:
-            return
-        super().score(batch, predictions, stage)
+        """Add a test's metrics to the table; validation knows no clean speech."""
+        if stage == sb.Stage.TEST:
+            super().score(batch, predictions, stage)
+
+    def reference_signals(self, batch: Batch, predictions: Any) -> dict[str, Tensor]:
+        """Return estimates with the noisy phase, if the network has a phase."""
         if self.enhancer.speech.phase is None:
-            return
+            return {}
         lengths = batch.lengths if batch.padded else None
         with torch.no_grad(), self.evaluation_ctx:
             estimate = self.modules.enhancer(
                 batch["mixture"].squeeze(1), lengths, noisy_phase=True
             )
-        estimate = estimate.unsqueeze(1).to(batch["target"].dtype)
-        scored = batch["target"], estimate, batch.lengths
-        results = evaluate(self.hparams.metrics, *scored)
-        self.table.add(NOISY_PHASE, batch.ids, batch.info, results)
+        return {NOISY_PHASE: estimate.unsqueeze(1).to(batch["target"].dtype)}
 
     def signals_to_score(self, batch: Batch, predictions: Tensor) -> dict[str, Tensor]:
         """Return the mixtures and the estimates, [batch, 1, time]."""

@@ -212,7 +212,8 @@ def test_examples_are_kept_as_they_are(tmp_path):
     toy.evaluate(brain, test_set, eval_size=1)
     names = sorted(path.name for path in (tmp_path / "examples").iterdir())
     kinds = ("enhanced", "mixture", "target")
-    assert names == [f"item0{i}_{kind}.wav" for i in range(2) for kind in kinds]
+    audio = [f"item0{i}_{kind}.wav" for i in range(2) for kind in kinds]
+    assert names == ["extremes", "index.json", *audio]
     for index in range(2):
         target, rate = soundfile.read(
             tmp_path / "examples" / f"item0{index}_target.wav", dtype="float32"
