@@ -10,6 +10,7 @@ abbreviated run option, and torchrun works without a GPU.
 import dataclasses
 import io
 import os
+import shlex
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -98,6 +99,7 @@ def start_run(
     # an evaluation leaves the settings of the training as they are
     if not run_opts.test_only:
         run_on_main(_keep_settings, [folder, base, overrides])
+        run_on_main(_keep_command, [folder, Path(recipe), arguments])
     return hparams, run_opts
 
 
@@ -115,6 +117,15 @@ def _keep_settings(folder: Path, base: Path, changes: dict[str, Any]) -> None:
     ):
         file.write(f"# From {base}\n# yamllint disable\n")
         shutil.copyfileobj(resolve_references(stream, changes), file)
+
+
+def _keep_command(folder: Path, recipe: Path, arguments: Sequence[str]) -> None:
+    """Keep the command line that trained, as it is typed in the repository's root."""
+    processes = int(os.environ.get("WORLD_SIZE", 1))
+    start = f"torchrun --nproc_per_node={processes}" if processes > 1 else "python"
+    script = Path(*recipe.resolve().parts[-3:])
+    with written_whole(folder / "command.txt") as file:
+        file.write(f"{start} {shlex.join([str(script), *map(str, arguments)])}\n")
 
 
 def find_yaml(file: str, beside: Path) -> Path:

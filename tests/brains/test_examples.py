@@ -125,10 +125,10 @@ def test_what_could_not_be_scored_is_never_an_extreme_and_null_in_the_index(tmp_
 def test_extremes_of_an_earlier_test_are_removed(tmp_path):
     keep(tmp_path)
     before = {path.name for path in (tmp_path / "extremes").iterdir()}
-    keep(tmp_path, [3.0, -1.0, 7.0, 8.0, 5.0, 5.0, 0.0, 4.0])
+    keep(tmp_path, [3.0, -1.0, 7.0, 0.0, 5.0, 5.0, 5.0, 8.0])
     after = {path.name for path in (tmp_path / "extremes").iterdir()}
     assert before == {f"{name}_mixture.wav" for name in "cdg"}
-    assert after == {f"{name}_mixture.wav" for name in "cg"}
+    assert after == {f"{name}_mixture.wav" for name in "cdh"}
 
 
 def test_what_is_held_does_not_grow(tmp_path):

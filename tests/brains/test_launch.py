@@ -99,6 +99,23 @@ def test_a_run_gets_objects_options_and_a_folder(recipe):
     assert Path("results/base/log.txt").is_file()
 
 
+def test_the_command_is_kept_as_it_would_be_typed(recipe):
+    start_run(["hparams/base.yaml", "--name=two words", "--device=cpu"], recipe)
+    folder = Path(recipe).resolve().parent
+    script = Path(*folder.parts[-2:], "train.py")
+    kept = Path("results/two words/command.txt").read_text()
+    assert (
+        kept == f"python {script} hparams/base.yaml '--name=two words' --device=cpu\n"
+    )
+
+
+def test_an_evaluation_keeps_the_command_of_the_training(recipe):
+    start_run(["hparams/base.yaml", "--size=5"], recipe)
+    kept = Path("results/base/command.txt").read_text()
+    start_run(["hparams/base.yaml", "--size=5", "--test_only"], recipe)
+    assert Path("results/base/command.txt").read_text() == kept
+
+
 def test_a_yaml_may_be_another_one_with_changes(recipe):
     add_yaml(recipe, "child.yaml", "!include:base.yaml\nname: child\nsize: 7\n")
     hparams, _ = start_run(["hparams/child.yaml"], recipe)
