@@ -178,25 +178,39 @@ class SpeechAutoencoder(nn.Module):
         own = None if valid is None else valid.float().mean(-1)
         return Rebuilt(spectrum, decoded, unit, estimate, again, own)
 
-    def get_extra_state(self) -> dict[str, Any]:
-        """Return what belongs to the parameters, but has no shape."""
-        stft = self.stft
-        front = {"fft_sizes": list(stft.fft_sizes), "hop": stft.main.hop}
-        front |= {"compression": stft.compression, "latent_norm": self.latent_norm}
-        return front
+    def get_extra_state(self) -> Tensor:
+        """Return what belongs to the parameters, but is none, as a tensor like them."""
+        own = self._front()
+        return torch.tensor([*own.values()][1:] + own["fft_sizes"], dtype=torch.float64)
 
-    def set_extra_state(self, state: dict[str, Any]) -> None:
+    def set_extra_state(self, state: Tensor | dict[str, Any]) -> None:
         """Refuse parameters that were trained with other features.
+
+        Arguments
+        ---------
+        state : torch.Tensor or dict
+            What `get_extra_state` returned; a dict in older checkpoints.
 
         Raises
         ------
         ValueError
             Naming what differs.
         """
-        own = self.get_extra_state()
+        own = self._front()
+        if isinstance(state, Tensor):
+            values = state.tolist()
+            sizes, values = values[len(own) - 1 :], values[: len(own) - 1]
+            state = dict(zip(own, [sizes, *values], strict=False))
         other = {name: state.get(name) for name in own if state.get(name) != own[name]}
         if other:
             raise ValueError(f"trained with {other}, expected {own}")
+
+    def _front(self) -> dict[str, Any]:
+        """Name the settings of the features."""
+        stft = self.stft
+        front = {"fft_sizes": list(stft.fft_sizes), "hop": stft.main.hop}
+        front |= {"compression": stft.compression, "latent_norm": self.latent_norm}
+        return front
 
     def encode(self, features: Tensor, valid: Tensor | None = None) -> Tensor:
         """Encode features [batch, channels, frames]; `valid` is [batch, frames]."""

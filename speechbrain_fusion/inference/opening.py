@@ -1,0 +1,102 @@
+"""A model folder opened: everything in it is checked before anything is made of it."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+from hyperpyyaml import load_hyperpyyaml
+from torch import Tensor
+
+from speechbrain_fusion.inference.config import check_agreement, read_config
+from speechbrain_fusion.inference.files import ModelFiles, read_text
+from speechbrain_fusion.inference.safe_yaml import MODEL, MODULES, RATE, check_yaml
+from speechbrain_fusion.inference.weights import build_like, check_fit, read_weights
+
+Made = TypeVar("Made")
+
+
+def check_model(
+    files: ModelFiles, trust: bool = False, overrides: Any = None
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Refuse a model that is not safe to load, or whose files do not go together.
+
+    Its modules are built on the meta device, so that none takes memory before it is
+    known to be as large as its parameters.
+
+    Arguments
+    ---------
+    files : ModelFiles
+        Where they are.
+    trust : bool
+        Leave the YAML unread.
+    overrides : dict or str, optional
+        Changes of its keys.
+
+    Returns
+    -------
+    config : dict
+        The facts.
+    state : dict of str to torch.Tensor
+        The parameters.
+
+    Raises
+    ------
+    ValueError
+        Naming the file and what was expected of it.
+    """
+    config, state = read_config(files.config), read_weights(files.weights)
+    if trust:
+        return config, state
+    text = read_text(files.hyperparams)
+    check_yaml(text, str(files.hyperparams))
+    try:
+        hparams = unseeded(
+            lambda: build_like(lambda: load_hyperpyyaml(text, overrides or {}), state)
+        )
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(
+            f"{files.hyperparams}: no model can be made of it ({reason:.300})"
+        ) from error
+    model = hparams[MODULES][MODEL]
+    check_fit(model, state, files.weights)
+    check_agreement(config, model, hparams[RATE], str(files.config))
+    return config, state
+
+
+def unseeded(make: Callable[..., Made], **options: Any) -> Made:
+    """Make something that draws random numbers, and leave those to come as they were.
+
+    Example
+    -------
+    >>> _ = torch.manual_seed(1)
+    >>> _ = unseeded(lambda: torch.rand(3))
+    >>> float(torch.rand(())) == float(torch.rand((), generator=torch.manual_seed(1)))
+    True
+    """
+    with torch.random.fork_rng(devices=[]):
+        return make(**options)
+
+
+def check_device(device: Any) -> str:
+    """Name a device as SpeechBrain takes it, or say that it is not there.
+
+    Raises
+    ------
+    ValueError
+        If there is no such device.
+
+    Example
+    -------
+    >>> check_device("cpu")
+    'cpu'
+    """
+    try:
+        wanted = torch.device(device)
+        torch.empty(0, device=wanted)
+    except (RuntimeError, TypeError, AssertionError) as error:
+        reason = f"{error}".splitlines()[0]
+        raise ValueError(f"device: {device} is not there ({reason})") from error
+    if wanted.type == "cuda" and wanted.index is None:
+        return f"cuda:{torch.cuda.current_device()}"
+    return str(wanted)
