@@ -19,6 +19,7 @@ from speechbrain_fusion.nnet import (
     TemporalConvNet,
     make_sharing,
 )
+from speechbrain_fusion.nnet.streaming import along, current_memory
 from speechbrain_fusion.nnet.tcn import PReLU
 
 Choice = TypeVar("Choice")
@@ -146,6 +147,11 @@ class BinauralTasNet(nn.Module):
         """Algorithmic latency in samples: the encoder's window."""
         return self.filterbank.window
 
+    @property
+    def hop(self) -> int:
+        """Samples from one frame to the next."""
+        return self.filterbank.hop
+
     def process(self, signals: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Do as every system in use does: see `speechbrain_fusion.models.system`."""
         return self(signals, lengths)
@@ -191,6 +197,9 @@ class BinauralTasNet(nn.Module):
         self, latent: Tensor, lengths: Tensor | None, time: int
     ) -> Tensor | None:
         """Mark the frames inside each item: [batch, 1, 1, frames], or None."""
+        memory = current_memory()
+        if memory is not None and memory.valid is not None:
+            return along(memory.valid, latent, -1)
         if lengths is None:
             return None
         count = self.filterbank.frames((lengths * time).round())

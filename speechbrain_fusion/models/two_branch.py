@@ -171,6 +171,11 @@ class TwoBranchEnhancer(nn.Module):
         self.linear = nn.Identity() if branches == "complex" else nn.Conv2d(1, 1, 1)
         self.complex = None if branches == "magnitude" else branch(2)
 
+    @property
+    def hop(self) -> int:
+        """Samples from one frame to the next."""
+        return self.stft.hop
+
     def process(self, signals: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Do as every system in use does: see `speechbrain_fusion.models.system`."""
         return self(signals.squeeze(1), lengths).signal.unsqueeze(1)
@@ -220,7 +225,7 @@ class TwoBranchEnhancer(nn.Module):
     def _level(self, noisy: Tensor, count: Tensor | None) -> Tensor:
         """Measure each item's root mean square, [batch, 1]; 1 if it is to stay."""
         if not self.normalize:
-            return noisy.new_ones(len(noisy), 1)
+            return noisy.new_ones(noisy.shape[0], 1)
         own = noisy if count is None else blank(noisy, count)
         samples = noisy.shape[-1] if count is None else count[:, None]
         power = single(own).square().sum(-1, keepdim=True) / samples

@@ -26,6 +26,7 @@ from speechbrain_fusion.losses.signal import check_pair, valid_samples
 from speechbrain_fusion.nnet.chunks import blank, valid_steps
 from speechbrain_fusion.nnet.convolution import PointwiseConv
 from speechbrain_fusion.nnet.filterbank import complete_frames
+from speechbrain_fusion.nnet.streaming import along, current_memory, overlap
 from speechbrain_fusion.nnet.tcn import PReLU, TemporalConvNet
 
 INITIALIZATIONS = ("random", "frame")
@@ -144,7 +145,7 @@ class OpenMask(nn.Module):
 
     def forward(self, features: Tensor, frames: Tensor | None = None) -> Tensor:
         """Return ones, [batch, 1, 1, 1], for features [batch, channels, frames]."""
-        return features.new_ones(len(features), 1, 1, 1)
+        return features.new_ones(features.shape[0], 1, 1, 1)
 
 
 class UnifiedSeparator(nn.Module):
@@ -227,6 +228,11 @@ class UnifiedSeparator(nn.Module):
         if initialization == "frame":
             start_as_frame(self.encoder.weight, self.decoder.weight)
 
+    @property
+    def hop(self) -> int:
+        """Samples from one frame to the next."""
+        return self.stride
+
     def process(self, signals: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Do as every system in use does: see `speechbrain_fusion.models.system`."""
         return self(signals.squeeze(1), lengths).signals
@@ -301,10 +307,19 @@ class UnifiedSeparator(nn.Module):
             check_pair(signal, signal, lengths)
             signal = blank(signal, valid_samples(signal, lengths))
         with torch.autocast(signal.device.type, enabled=False):
-            whole = complete_frames(signal, self.kernel_size, self.stride)
-            weight = self.encoder.weight
-            features = F.relu(self.encoder(whole.unsqueeze(1).to(weight.dtype)))
+            whole = self._whole(signal).unsqueeze(1).to(self.encoder.weight.dtype)
+            features = F.relu(self.encoder(whole))
+        memory = current_memory()
+        if memory is not None and memory.valid is not None:
+            return features * along(memory.valid, features, -1)
         return blank(features, self._frames(signal, lengths))
+
+    def _whole(self, signal: Tensor) -> Tensor:
+        """Complete the last frame of [batch, time] or, in a stream, the first."""
+        memory = current_memory()
+        if memory is None:
+            return complete_frames(signal, self.kernel_size, self.stride)
+        return memory.begin(signal, self.kernel_size, self.stride, 1, self._count)
 
     def decode(
         self, features: Tensor, time: int, lengths: Tensor | None = None
@@ -327,8 +342,8 @@ class UnifiedSeparator(nn.Module):
         """
         with torch.autocast(features.device.type, enabled=False):
             flat = features.flatten(0, 1).to(self.decoder.weight.dtype)
-            signals = self.decoder(flat)[..., :time].unflatten(0, features.shape[:2])
-        signals = signals.squeeze(2)
+            signals = self.decoder(flat).unflatten(0, features.shape[:2])
+        signals = overlap(signals.squeeze(2), time)
         count = None if lengths is None else valid_samples(signals, lengths)
         return blank(signals, count)
 
@@ -341,7 +356,10 @@ class UnifiedSeparator(nn.Module):
         """Count the frames that hold any of each item's samples."""
         if lengths is None:
             return None
-        beyond = (valid_samples(signal, lengths) - self.kernel_size).clamp(min=0)
+        return self._count(valid_samples(signal, lengths))
+
+    def _count(self, samples: Tensor) -> Tensor:
+        beyond = (samples - self.kernel_size).clamp(min=0)
         # rounded up
         return 1 + (beyond + self.stride - 1) // self.stride
 

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speechbrain_fusion.nnet.convolution import PointwiseConv
+from speechbrain_fusion.nnet.streaming import pad_past
 
 
 class BinConv(nn.Module):
@@ -70,7 +71,7 @@ class BinConv(nn.Module):
         There is one phase unless transposed.
         """
         if not self.transposed:
-            wide = pad_before(x, self.reach * self.pad)
+            wide = pad_past(x, self.reach * self.pad, axis=-2)
             y = F.conv2d(wide, self.weight, self.bias, stride=(1, self.stride))
             return y.unsqueeze(1)
         stride = self.stride
@@ -79,8 +80,9 @@ class BinConv(nn.Module):
         weight = F.pad(self.weight, (0, taps * stride - self.kernel)).flip(2)
         weight = weight.unflatten(3, (taps, stride)).flip(3)
         weight = weight.permute(4, 1, 0, 2, 3).flatten(0, 1)
-        sides = (taps - 1, taps - 1, self.reach, self.reach * (not self.pad))
-        y = F.conv2d(F.pad(x, sides), weight, torch.cat([self.bias] * stride))
+        sides = (taps - 1, taps - 1, 0, self.reach * (not self.pad))
+        wide = F.pad(pad_past(x, self.reach, axis=-2), sides)
+        y = F.conv2d(wide, weight, torch.cat([self.bias] * stride))
         return y.unflatten(1, (stride, -1))
 
     def join(self, y: Tensor, bins: int, wanted: int | None = None) -> Tensor:
@@ -127,18 +129,6 @@ class BinConv(nn.Module):
                 f"bins: expected {least} to {least + self.stride - 1}, got {wanted}"
             )
         return wanted
-
-
-def pad_before(x: Tensor, frames: int) -> Tensor:
-    """Put silent frames before [batch, channels, frames, bins].
-
-    Example
-    -------
-    >>> pad_before(torch.ones(1, 1, 2, 3), 1).sum(-1).flatten()
-    tensor([0., 3., 3.])
-    """
-    # padding by nothing would copy
-    return F.pad(x, (0, 0, frames, 0)) if frames else x
 
 
 def join_phases(x: Tensor, bins: int | None = None) -> Tensor:

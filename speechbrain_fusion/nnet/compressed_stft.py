@@ -13,8 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from speechbrain_fusion.nnet.chunks import blank, valid_steps
+from speechbrain_fusion.nnet.chunks import Frames, blank, valid_steps
+from speechbrain_fusion.nnet.dft import irfft_parts, rfft_parts
 from speechbrain_fusion.nnet.filterbank import overlap_add
+from speechbrain_fusion.nnet.streaming import Memory, along, current_memory
 
 FLOOR = 1e-6
 """Magnitude below which nothing is compressed further, so that gradients are finite."""
@@ -60,7 +62,7 @@ class CompressedSTFT(nn.Module):
         self.fft_size, self.hop, self.compression = fft_size, hop, compression
         self.register_buffer("window", torch.hann_window(fft_size), persistent=False)
 
-    def frames(self, samples: int) -> int:
+    def frames(self, samples: Frames) -> Frames:
         """Count the frames that hear any of so many samples."""
         # a window is zero where it begins
         return -(-(samples + self.fft_size // 2 - 1) // self.hop)
@@ -86,9 +88,15 @@ class CompressedSTFT(nn.Module):
             Real and imaginary part, float32 or float64, [batch, 2, frames, bins].
         """
         own = signal if count is None else blank(signal, count)
-        frames = self.frames(signal.shape[-1])
+        frames, memory = self.frames(signal.shape[-1]), current_memory()
         with torch.autocast(signal.device.type, enabled=False):
-            spectrum = centred_spectrum(own, self.window, self.hop, frames)
+            if memory is None:
+                spectrum = centred_spectrum(own, self.window, self.hop, frames)
+            else:
+                early = self.fft_size // (2 * self.hop) - 1
+                sizes = self.fft_size, self.hop, early
+                wide = memory.begin(single(own), *sizes, self.frames)
+                spectrum = spectrum_of(wide, self.window, self.hop)
             return compress(spectrum, self.compression)
 
     def synthesize(
@@ -112,14 +120,26 @@ class CompressedSTFT(nn.Module):
         """
         with torch.autocast(spectrum.device.type, enabled=False):
             wide = compress(single(spectrum), 1 / self.compression)
-            bins = torch.complex(wide[:, 0], wide[:, 1])
-            frames = torch.fft.irfft(bins, self.fft_size).mT
+            frames = irfft_parts(wide[:, 0], wide[:, 1], self.fft_size).mT
             window = self.window.to(frames)[:, None]
+            memory = current_memory()
+            if memory is not None:
+                return self._continue(frames * window, time, memory)
             signal = overlap_add(frames * window, self.hop)
             weight = overlap_add(window.square().expand_as(frames[0]), self.hop)
         side = self.fft_size // 2
         signal = (signal / weight.clamp(min=FLOOR))[:, side : side + time]
         return signal if count is None else blank(signal, count)
+
+    def _continue(self, frames: Tensor, time: int, memory: Memory) -> Tensor:
+        """Add up a piece's windowed frames [batch, fft_size, frames]."""
+        weight = self.window.square().to(frames)[:, None].expand_as(frames)
+        both = torch.stack([frames, weight], 1)
+        if memory.valid is not None:
+            both = both * along(memory.valid, both, -1)
+        signal, weight = memory.overlap(overlap_add(both, self.hop), time).unbind(1)
+        hops = self.fft_size // self.hop - 1
+        return memory.silence_start(signal / weight.clamp(min=FLOOR), hops)
 
 
 def centred_spectrum(signal: Tensor, window: Tensor, hop: int, frames: int) -> Tensor:
@@ -148,9 +168,19 @@ def centred_spectrum(signal: Tensor, window: Tensor, hop: int, frames: int) -> T
     """
     size, side = window.shape[0], window.shape[0] // 2
     behind = (frames - 1) * hop + size - side - signal.shape[-1]
-    padded = F.pad(single(signal), (side, behind))
-    pieces = padded.unfold(-1, size, hop) * window.to(padded)
-    return torch.view_as_real(torch.fft.rfft(pieces)).movedim(-1, 1)
+    return spectrum_of(F.pad(single(signal), (side, behind)), window, hop)
+
+
+def spectrum_of(padded: Tensor, window: Tensor, hop: int) -> Tensor:
+    """Compute spectra [batch, 2, frames, bins] of all that fits into [batch, time].
+
+    Example
+    -------
+    >>> spectrum_of(torch.randn(3, 8000), torch.hann_window(320), 160).shape
+    torch.Size([3, 2, 49, 161])
+    """
+    pieces = padded.unfold(-1, window.shape[0], hop) * window.to(padded)
+    return rfft_parts(pieces).movedim(-1, 1)
 
 
 def modulus(spectrum: Tensor) -> Tensor:

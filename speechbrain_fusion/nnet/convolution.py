@@ -17,10 +17,15 @@ from scipy.fft import next_fast_len
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from speechbrain_fusion.nnet.exporting import is_exporting
+from speechbrain_fusion.nnet.streaming import current_memory, pad_past
+
 # Taps of the direct sum that take as long as the FFTs, forward and backward. On a CPU
 # benchmarks/depthwise.py finds it between 64 and 128; on CUDA it is not measured:
 # both are bound by memory there, and the FFTs read and write some 16 times.
 FFT_TAPS = {"cpu": 80, "cuda": 64}
+# Up to as many frames of a stream are computed one by one, on a CPU.
+FEW_FRAMES = 6
 # A longer signal is cut: longer FFTs leave the cache (three times slower at 600 000).
 FFT_FRAMES = 16384
 
@@ -112,8 +117,23 @@ class DepthwiseConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve [batch, ears, channels, frames]; the shape stays."""
-        y = self.convolve(x, self.weight, self.dilation, self.padding)
+        if current_memory() is not None:
+            y = self._continue(x)
+        else:
+            y = self.convolve(x, self.weight, self.dilation, self.padding)
         return y + self.bias.to(y.dtype)
+
+    def _continue(self, x: Tensor) -> Tensor:
+        """Convolve a piece of a signal behind what was heard before."""
+        taps, frames, reach = self.weight.shape[-1], x.shape[-1], self.padding[0]
+        wide, sizes = pad_past(x, reach), (self.weight, self.dilation)
+        if is_exporting():
+            return direct_depthwise(wide, *sizes, (0, 0))
+        if frames <= FEW_FRAMES:
+            return few_depthwise(wide, *sizes, frames)
+        if fft_pays(taps, 2 * reach, frames, x.device.type):
+            return fft_depthwise(wide, *sizes, self.padding)[..., reach:]
+        return direct_depthwise(wide, *sizes, (0, 0))
 
 
 def same_padding(kernel_size: int, dilation: int, causal: bool) -> tuple[int, int]:
@@ -197,8 +217,8 @@ def direct_depthwise(
     >>> direct_depthwise(x, weight, dilation=1, padding=(2, 0)).flatten()
     tensor([1., 2., 3., 3.])
     """
-    if torch.compiler.is_compiling():
-        # the image's rows are no shape that Inductor can keep open
+    if torch.compiler.is_compiling() or is_exporting():
+        # the image's rows are no shape that Inductor or a tracer can keep open
         padded, plain = F.pad(x.flatten(1, 2), padding), weight.flatten(0, 1)[:, None]
         y = F.conv1d(padded, plain, dilation=dilation, groups=len(plain))
         return y.unflatten(1, x.shape[1:3])
@@ -209,6 +229,39 @@ def direct_depthwise(
     image = padded.unflatten(-1, (-1, dilation))
     y = F.conv2d(image, kernel, groups=kernel.shape[0])
     return y.flatten(2)[..., :out].unflatten(1, x.shape[1:3])
+
+
+def few_depthwise(x: Tensor, weight: Tensor, dilation: int, frames: int) -> Tensor:
+    """Compute a depthwise convolution's last frames alone, one by one.
+
+    For up to `FEW_FRAMES` that takes less time than a library's convolution takes to
+    begin.
+
+    Arguments
+    ---------
+    x : Tensor
+        [batch, ears, channels, (taps - 1) * dilation + frames].
+    weight : Tensor
+        [ears, channels, taps].
+    dilation : int
+        Frames between two taps.
+    frames : int
+        How many to compute.
+
+    Returns
+    -------
+    Tensor
+        [batch, ears, channels, frames].
+
+    Example
+    -------
+    >>> x, weight = torch.ones(1, 1, 1, 4), torch.ones(1, 1, 3)
+    >>> few_depthwise(x, weight, dilation=1, frames=2).flatten()
+    tensor([3., 3.])
+    """
+    reach = x.shape[-1] - frames
+    parts = [x[..., i : i + reach + 1 : dilation] for i in range(frames)]
+    return torch.stack([torch.linalg.vecdot(part, weight) for part in parts], -1)
 
 
 def fft_depthwise(
@@ -227,6 +280,8 @@ def fft_depthwise(
     >>> fft_depthwise(x, weight, dilation=1, padding=(2, 0)).flatten().round()
     tensor([1., 2., 3., 3.])
     """
+    if is_exporting():
+        return direct_depthwise(x, weight, dilation, padding)
     with torch.autocast(x.device.type, enabled=False):
         single = torch.promote_types(x.dtype, torch.float32)
         y = _FFTDepthwise.apply(x.to(single), weight.to(single), dilation, padding)

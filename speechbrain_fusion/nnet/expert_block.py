@@ -21,9 +21,10 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from speechbrain_fusion.nnet.bin_conv import BinConv, mix, pad_before, split_phases
+from speechbrain_fusion.nnet.bin_conv import BinConv, mix, split_phases
 from speechbrain_fusion.nnet.convolution import PointwiseConv
 from speechbrain_fusion.nnet.spectral_norm import make_norm
+from speechbrain_fusion.nnet.streaming import pad_past
 from speechbrain_fusion.nnet.tcn import SharedPReLU
 
 
@@ -135,7 +136,7 @@ class CollaborativeExpertBlock(NormedBlock):
         ValueError
             If the control is of another size, or the stride does not lead to `bins`.
         """
-        wide = pad_before(x, self.before)
+        wide = pad_past(x, self.before, axis=-2)
         both = self.experts(mix(wide.unsqueeze(1), self.input).squeeze(1))
         heard = both
         if control is not None:

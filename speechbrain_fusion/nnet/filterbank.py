@@ -12,6 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speechbrain_fusion.nnet.convolution import PointwiseConv
+from speechbrain_fusion.nnet.dft import irfft_parts, rfft_parts
+from speechbrain_fusion.nnet.exporting import is_exporting, larger
+from speechbrain_fusion.nnet.streaming import current_memory, overlap
 
 
 def frame(x: Tensor, size: int, hop: int) -> Tensor:
@@ -56,7 +59,7 @@ def complete_frames(x: Tensor, size: int, hop: int) -> Tensor:
     torch.Size([1, 6])
     """
     time = x.shape[-1]
-    return F.pad(x, (0, max(size - time, -(time - size) % hop)))
+    return F.pad(x, (0, larger(size - time, -(time - size) % hop)))
 
 
 class LearnedFilterbank(nn.Module):
@@ -124,14 +127,18 @@ class LearnedFilterbank(nn.Module):
 
     def analyze(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Encode [batch, ears, time]; both results are [batch, ears, N, frames]."""
-        padded = complete_frames(x, self.window, self.hop)
-        latent = self.encoder(frame(padded, self.window, self.hop))
+        memory = current_memory()
+        if memory is None:
+            x = complete_frames(x, self.window, self.hop)
+        else:
+            x = memory.begin(x, self.window, self.hop, 1, self.frames)
+        latent = self.encoder(frame(x, self.window, self.hop))
         latent = F.relu(latent) if self.relu else latent
         return latent, latent
 
     def synthesize(self, mask: Tensor, latent: Tensor, time: int) -> Tensor:
         """Decode the masked latent to [batch, ears, time]."""
-        return overlap_add(self.decoder(mask * latent), self.hop)[..., :time]
+        return overlap(overlap_add(self.decoder(mask * latent), self.hop), time)
 
 
 class STFTFilterbank(nn.Module):
@@ -186,8 +193,15 @@ class STFTFilterbank(nn.Module):
         return torch.div(beyond, self.hop, rounding_mode="floor") + 1
 
     def analyze(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return magnitudes and the complex spectrum, [batch, ears, N + 1, frames]."""
-        if self.past:
+        """Return magnitudes and the complex spectrum, [batch, ears, N + 1, frames].
+
+        While it is exported, the spectrum is real and imaginary part, [..., 2].
+        """
+        memory = current_memory()
+        if memory is not None:
+            early = 0 if self.past else self.window // self.hop - 1
+            x = memory.begin(x, self.window, self.hop, early, self.frames)
+        elif self.past:
             x = F.pad(x, (self.past, self.past))
             x = complete_frames(x, self.window, self.hop)
         elif x.shape[-1] < self.window:
@@ -198,13 +212,39 @@ class STFTFilterbank(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             x = x.to(self.analysis.dtype)
             frames = frame(x, self.window, self.hop) * self.analysis[:, None]
-            spectrum = torch.fft.rfft(frames, dim=-2)
-            return spectrum.abs(), spectrum
+            spectrum = _spectrum(frames)
+            return _magnitude(spectrum), spectrum
 
     def synthesize(self, mask: Tensor, spectrum: Tensor, time: int) -> Tensor:
         """Return the masked spectrum's waveform, [batch, ears, time]."""
         with torch.autocast(spectrum.device.type, enabled=False):
-            frames = torch.fft.irfft(mask * spectrum, n=self.window, dim=-2)
+            frames = _masked_frames(mask, spectrum, self.window)
             y = overlap_add(frames * self.synthesis[:, None], self.hop)
+        memory = current_memory()
+        if memory is not None:
+            hops = self.window // self.hop - 1
+            return memory.silence_start(memory.overlap(y, time), hops)
         y = y[..., self.past : self.past + time]
         return F.pad(y, (0, time - y.shape[-1]))
+
+
+def _spectrum(frames: Tensor) -> Tensor:
+    """Transform frames [..., size, frames] to spectra [..., bins, frames]."""
+    if is_exporting():
+        return rfft_parts(frames.transpose(-1, -2)).transpose(-2, -3)
+    return torch.fft.rfft(frames, dim=-2)
+
+
+def _magnitude(spectrum: Tensor) -> Tensor:
+    """Return magnitudes of what `_spectrum` gives."""
+    if is_exporting():
+        return spectrum.square().sum(-1).sqrt()
+    return spectrum.abs()
+
+
+def _masked_frames(mask: Tensor, spectrum: Tensor, size: int) -> Tensor:
+    """Mask what `_spectrum` gives and return to frames [..., size, frames]."""
+    if is_exporting():
+        parts = (mask.unsqueeze(-1) * spectrum).transpose(-2, -3)
+        return irfft_parts(parts[..., 0], parts[..., 1], size).transpose(-1, -2)
+    return torch.fft.irfft(mask * spectrum, n=size, dim=-2)

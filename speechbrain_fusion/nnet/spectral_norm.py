@@ -18,6 +18,7 @@ from torch import Tensor, distributed, nn
 from torch.autograd.function import once_differentiable
 
 from speechbrain_fusion.nnet.compressed_stft import single
+from speechbrain_fusion.nnet.streaming import along, current_memory
 
 
 class BatchNorm(nn.Module):
@@ -143,10 +144,17 @@ class CumulativeNorm(FrameNorm):
 
     def _statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
         own, spread = (each.double() for each in super()._statistics(x))
-        frames = torch.arange(1, x.shape[2] + 1, device=x.device, dtype=own.dtype)
-        seen = _like(frames, own, axis=2)
-        mean = own.cumsum(2) / seen
-        power = (spread + own.square()).cumsum(2) / seen
+        sums = torch.cat([own, spread + own.square()], 1)
+        memory = current_memory()
+        if memory is None:
+            frames = torch.arange(1, x.shape[2] + 1, device=x.device, dtype=own.dtype)
+            seen, sums = _like(frames, own, axis=2), sums.cumsum(2)
+        else:
+            seen, sums = (
+                along(memory.heard, own, 2),
+                memory.accumulate(sums, 2 - x.dim()),
+            )
+        mean, power = (sums / seen).chunk(2, 1)
         variance = (power - mean.square()).clamp(min=0)
         return mean.to(x.dtype), variance.to(x.dtype)
 

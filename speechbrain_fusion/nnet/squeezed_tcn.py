@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from speechbrain_fusion.nnet.convolution import same_padding
 from speechbrain_fusion.nnet.spectral_norm import make_norm
+from speechbrain_fusion.nnet.streaming import current_memory, pad_past
 
 
 class SqueezedTemporalUnit(nn.Module):
@@ -86,6 +87,8 @@ class _Path(nn.Module):
         z = self.norm(self.activation(z), valid)
         if valid is not None:
             z = z.masked_fill(~valid[:, None], 0.0)
+        if current_memory() is not None:
+            return self.convolution(pad_past(z, padding[0]))
         return self.convolution(F.pad(z, padding))
 
 

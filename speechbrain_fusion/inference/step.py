@@ -1,0 +1,142 @@
+"""A causal system as a function of one piece of the signal and of its state."""
+
+import torch
+from torch import Tensor, nn
+
+from speechbrain_fusion.nnet.streaming import Memory
+
+
+class StepModel(nn.Module):
+    """Process a signal piece by piece, with all that is remembered in between outside.
+
+    A piece is one or more whole hops. What comes out of it is as long, and `delay`
+    samples late: those before the signal's first are silence. With the hop that has to
+    be heard before it can go in, that makes the system's `latency`.
+
+    The states are tensors with the batch first, whose shapes follow from the batch
+    alone. Zeros are the beginning; an item whose states are set to zero begins anew.
+
+    Arguments
+    ---------
+    system : torch.nn.Module
+        A causal `System`; it is set to evaluation.
+
+    Attributes
+    ----------
+    system : torch.nn.Module
+        The system.
+    hop : int
+        Samples of the shortest piece.
+    delay : int
+        Samples by which the output is behind the input.
+    latency : int
+        Algorithmic latency in samples, the sum of both.
+
+    Raises
+    ------
+    ValueError
+        If the system is not causal, or does not tell its latency and hop.
+
+    Example
+    -------
+    >>> from speechbrain_fusion.models import BinauralTasNet
+    >>> model = StepModel(BinauralTasNet(N=16, L=8, B=8, H=8, S=12, P=5, X=2, R=1))
+    >>> model.hop, model.latency
+    (4, 8)
+    >>> states = model.initial_states(batch=3)
+    >>> y, *states = model(torch.randn(3, 2, 20), *states)
+    >>> y.shape
+    torch.Size([3, 2, 20])
+    """
+
+    def __init__(self, system: nn.Module) -> None:
+        super().__init__()
+        name = type(system).__name__
+        if not getattr(system, "causal", False):
+            raise ValueError(f"{name}: expected a causal system, to process a stream")
+        missing = [key for key in ("latency", "hop") if not hasattr(system, key)]
+        if missing:
+            raise ValueError(f"{name}: expected a system that has {missing}")
+        self.system = system.eval()
+        self.hop = int(system.hop)  # type: ignore[arg-type]
+        self.latency = int(system.latency)  # type: ignore[arg-type]
+        self.delay = self.latency - self.hop
+        self.inputs = int(system.inputs)  # type: ignore[arg-type]
+        self.outputs = int(system.outputs)  # type: ignore[arg-type]
+
+    def forward(self, chunk: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        """Process the next piece.
+
+        Arguments
+        ---------
+        chunk : torch.Tensor
+            Shape [batch, inputs, k * hop].
+        *states : torch.Tensor
+            What the piece before left, or `initial_states`.
+
+        Returns
+        -------
+        tuple of torch.Tensor
+            The output [batch, outputs, k * hop], and the states for the next piece.
+
+        Raises
+        ------
+        ValueError
+            If the piece is no multiple of the hop, or states are missing or too many.
+        """
+        return self._pass(chunk, Memory(states))
+
+    def finish(self, chunk: Tensor, samples: Tensor, *states: Tensor) -> Tensor:
+        """Process the end of signals.
+
+        Arguments
+        ---------
+        chunk : torch.Tensor
+            What is left, followed by zeros: `delay` or more, up to whole hops. Shape
+            [batch, inputs, k * hop].
+        samples : torch.Tensor
+            How many each signal had in all, without the zeros, integers, [batch].
+        *states : torch.Tensor
+            What the piece before left.
+
+        Returns
+        -------
+        torch.Tensor
+            Shape [batch, outputs, k * hop].
+
+        Raises
+        ------
+        ValueError
+            As `forward` does.
+        """
+        return self._pass(chunk, Memory(states, samples))[0]
+
+    def _pass(self, chunk: Tensor, memory: Memory) -> tuple[Tensor, ...]:
+        if self.system.training:
+            raise ValueError("system: expected to be in evaluation, call eval()")
+        with memory:
+            y = self.system.process(chunk)  # type: ignore[operator]
+        memory.check()
+        return y, *memory.left
+
+    @torch.no_grad()
+    def initial_states(self, batch: int = 1) -> list[Tensor]:
+        """Make the states with which signals begin.
+
+        Arguments
+        ---------
+        batch : int
+            Signals at a time.
+
+        Returns
+        -------
+        list of torch.Tensor
+            Zeros, the batch first.
+        """
+        like = next(self.system.parameters())
+        memory = Memory()
+        self._pass(like.new_zeros(1, self.inputs, self.hop), memory)
+        return [
+            state.new_zeros(batch, *state.shape[1:]).contiguous()
+            for state in memory.left
+        ]
