@@ -1,0 +1,313 @@
+"""Many files through a system: short ones together, long ones one by one.
+
+A file that fails does not keep the others from being processed.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from speechbrain_fusion.data.audio import AudioError
+from speechbrain_fusion.inference.audio_files import (
+    Tick,
+    as_batch,
+    check_channels,
+    check_target,
+    process_file,
+    target_files,
+    write_files,
+)
+from speechbrain_fusion.inference.audio_reading import AudioReader
+from speechbrain_fusion.inference.long_audio import CHUNK, process_batch
+from speechbrain_fusion.inference.resampling import resample
+from speechbrain_fusion.models.system import System
+
+Result = TypeVar("Result")
+# Seconds of a batch, padding included.
+BATCH = 16.0
+
+
+class Failure(NamedTuple):
+    """A file that was not processed, and why."""
+
+    path: Path
+    message: str
+
+
+class Job(NamedTuple):
+    """A file to be processed.
+
+    Attributes
+    ----------
+    source, target : Path
+        What is read, and the name of what is written.
+    seconds : float
+        As its header says; infinite if it does not.
+    items : int
+        What it takes of a batch.
+    """
+
+    source: Path
+    target: Path
+    seconds: float
+    items: int
+
+
+def process_files(
+    system: System,
+    rate: int,
+    sources: Sequence[Path | str],
+    targets: Sequence[Path | str],
+    *,
+    force: bool = False,
+    channel: int | None = None,
+    subtype: str | None = None,
+    progress: bool = False,
+    batch: float = BATCH,
+    **options: Any,
+) -> list[Failure]:
+    """Process many files.
+
+    Arguments
+    ---------
+    system : System
+        In evaluation mode.
+    rate : int
+        Its sample rate in Hz.
+    sources, targets : sequence of Path or str
+        As many targets as sources; see `process_file`.
+    force : bool
+        Whether existing files may be replaced. No file that is read is, nor is one
+        written twice.
+    channel : int, optional
+        The one channel to process, from 0.
+    subtype : str, optional
+        Encoding to write.
+    progress : bool
+        Show how many seconds of audio are done.
+    batch : float
+        Seconds of audio that are processed at once, padding included. Files that are
+        no longer than half of it, nor than a chunk, share it with others of like
+        length.
+    **options
+        `chunk` and `overlap`, for `process_file`.
+
+    Returns
+    -------
+    list of Failure
+        The files that were not processed, in order, and why; the others were.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many targets as sources.
+
+    Example
+    -------
+    >>> import soundfile
+    >>> from speechbrain_fusion.models import BinauralTasNet
+    >>> system = BinauralTasNet(N=16, L=8, B=8, H=8, S=12, P=5, causal=False).eval()
+    >>> folder = getfixture("tmp_path")
+    >>> soundfile.write(folder / "a.wav", np.random.randn(9000, 2) / 8, 8000)
+    >>> soundfile.write(folder / "b.wav", np.random.randn(9000) / 8, 8000)
+    >>> sources = [folder / name for name in ("a.wav", "b.wav")]
+    >>> targets = [folder / "out" / path.name for path in sources]
+    >>> for path, message in process_files(system, 8000, sources, targets):
+    ...     print(path.name, message.split(": ")[-1])
+    b.wav 1 channel, expected 2
+    """
+    if len(sources) != len(targets):
+        raise ValueError(f"{len(sources)} files, {len(targets)} names for the output")
+    pairs = [(Path(a), Path(b)) for a, b in zip(sources, targets, strict=True)]
+    work = _Work(system, rate, force, channel, subtype, options)
+    jobs = work.inspect(pairs)
+    short = min(options.get("chunk", CHUNK), batch / 2)
+    total = sum(job.seconds for job in jobs if np.isfinite(job.seconds))
+    with tqdm(total=round(total, 2), unit="s", disable=not progress) as bar:
+        for group in group_by_length(jobs, short, batch):
+            work.process(group, bar.update)
+    order = {source: number for number, (source, _) in enumerate(pairs)}
+    return sorted(work.failures, key=lambda failure: order[failure.path])
+
+
+def group_by_length(
+    jobs: Iterable[Job], short: float, batch: float
+) -> Iterator[list[Job]]:
+    """Put short files of like length together, and any other alone.
+
+    Arguments
+    ---------
+    jobs : iterable of Job
+        Files of any length.
+    short : float
+        Seconds of the longest file that is not alone.
+    batch : float
+        Seconds of a batch, padding included.
+
+    Yields
+    ------
+    list of Job
+        The shortest first.
+
+    Example
+    -------
+    >>> jobs = [Job(Path("a"), Path("b"), seconds, 1) for seconds in (9, 3, 2, 4, 1)]
+    >>> for group in group_by_length(jobs, 4, 8):
+    ...     print([job.seconds for job in group])
+    [1, 2]
+    [3, 4]
+    [9]
+    """
+    group: list[Job] = []
+    for job in sorted(jobs, key=lambda job: job.seconds):
+        items = job.items + sum(other.items for other in group)
+        if group and (job.seconds > short or items * job.seconds > batch):
+            yield group
+            group = []
+        group.append(job)
+    if group:
+        yield group
+
+
+@dataclass
+class _Work:
+    """Files on their way through a system, and what failed."""
+
+    system: System
+    rate: int
+    force: bool
+    channel: int | None
+    subtype: str | None
+    options: dict[str, Any]
+    failures: list[Failure] = field(default_factory=list)
+
+    def inspect(self, pairs: Sequence[tuple[Path, Path]]) -> list[Job]:
+        """Look into all files before the first is processed."""
+        taken = {_real(source): source for source, _ in pairs}
+        jobs = [
+            self._attempt(source, self._job, source, target, taken)
+            for source, target in pairs
+        ]
+        return [job for job in jobs if job is not None]
+
+    def _attempt(
+        self, source: Path, act: Callable[..., Result], *arguments: Any
+    ) -> Result | None:
+        try:
+            return act(*arguments)
+        except (ValueError, OSError, RuntimeError) as error:
+            self.failures.append(Failure(source, str(error)))
+            return None
+
+    def _job(self, source: Path, target: Path, taken: dict[Path, Path]) -> Job:
+        with AudioReader(source, self.channel) as reader:
+            check_channels(self.system, reader)
+        for path in target_files(self.system, target):
+            check_target(path, source, self.force)
+            if (other := taken.setdefault(_real(path), source)) != source:
+                raise AudioError(
+                    f"{path}: expected a name that nothing of {other} has either"
+                )
+        items = reader.channels if self.system.inputs == 1 else 1
+        return Job(source, target, reader.seconds or np.inf, items)
+
+    def process(self, jobs: Sequence[Job], tick: Tick) -> None:
+        """Process a file, or a few at once."""
+        if len(jobs) > 1:
+            read = [self._attempt(job.source, self._read, job) for job in jobs]
+            self._process_batch([item for item in read if item is not None], tick)
+            return
+        for job in jobs:
+            self._attempt(job.source, self._process_alone, job, tick)
+
+    def _process_alone(self, job: Job, tick: Tick) -> None:
+        process_file(
+            self.system,
+            self.rate,
+            job.source,
+            job.target,
+            force=self.force,
+            channel=self.channel,
+            subtype=self.subtype,
+            tick=tick,
+            **self.options,
+        )
+
+    def _read(self, job: Job) -> "_Read":
+        with AudioReader(job.source, self.channel) as reader:
+            signal = np.concatenate([*reader.blocks()], -1)
+        signal = resample(signal, reader.rate, self.rate)
+        return _Read(job, reader, as_batch(self.system, signal))
+
+    def _process_batch(self, read: Sequence["_Read"], tick: Tick) -> None:
+        if not read:
+            return
+        try:
+            outputs = together(self.system, [item.signals for item in read])
+        except RuntimeError:
+            # too much at once, perhaps
+            for item in read:
+                self._attempt(item.job.source, self._process_alone, item.job, tick)
+            return
+        for item, output in zip(read, outputs, strict=True):
+            self._attempt(item.job.source, self._write, item, output, tick)
+
+    def _write(self, item: "_Read", output: Tensor, tick: Tick) -> None:
+        reader = item.reader
+        signals = output.flatten(0, 1).numpy()
+        signals = resample(signals, self.rate, reader.rate, reader.count)
+        targets = target_files(self.system, item.job.target)
+        write_files([signals], targets, reader, self.subtype, tick)
+
+
+class _Read(NamedTuple):
+    """A file that was read: [batch, inputs, time] at the system's rate."""
+
+    job: Job
+    reader: AudioReader
+    signals: Tensor
+
+
+def together(system: System, signals: Sequence[Tensor]) -> list[Tensor]:
+    """Process signals of different lengths as one batch.
+
+    Arguments
+    ---------
+    system : System
+        In evaluation mode.
+    signals : sequence of torch.Tensor
+        Shape [items, inputs, time] each.
+
+    Returns
+    -------
+    list of torch.Tensor
+        Shape [items, outputs, time] each.
+
+    Example
+    -------
+    >>> from speechbrain_fusion.models import TwoBranchEnhancer
+    >>> system = TwoBranchEnhancer(units=2, groups=1).eval()
+    >>> [y.shape[-1] for y in together(system, [torch.randn(1, 1, n) for n in (9, 99)])]
+    [9, 99]
+    """
+    longest = max(x.shape[-1] for x in signals)
+    padded = torch.cat([F.pad(x, (0, longest - x.shape[-1])) for x in signals])
+    lengths = [x.shape[-1] / longest for x in signals for _ in x]
+    outputs = process_batch(system, padded, torch.tensor(lengths))
+    parts = outputs.split([len(x) for x in signals])
+    return [y[..., : x.shape[-1]] for x, y in zip(signals, parts, strict=True)]
+
+
+def _real(path: Path) -> Path:
+    """Return the name of a file, by which two paths to it are one."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):
+        return path.absolute()
