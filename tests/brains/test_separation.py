@@ -41,10 +41,11 @@ def test_a_run_leaves_tables_figures_and_talkers_to_listen_to(tmp_path):
         assert all(math.isfinite(float(row[column])) for row in rows)
     assert min(png_size(tmp_path / "run.png")) > 300
     assert (tmp_path / "gradients.png").is_file()
-    sounds = {path.stem.removeprefix("item00_") for path in tmp_path.rglob("*.wav")}
+    first = [*tmp_path.glob("examples/*.wav")]
+    sounds = {path.stem.removeprefix("item00_") for path in first}
     numbered = {f"{kind}_{n}" for kind in ("target", "enhanced") for n in (1, 2)}
     assert sounds == {"mixture", "clean", *numbered}
-    infos = [soundfile.info(path) for path in tmp_path.rglob("*.wav")]
+    infos = [soundfile.info(path) for path in first]
     assert {(x.channels, x.samplerate, x.frames) for x in infos} == {(1, 8000, 300)}
 
 
