@@ -119,6 +119,11 @@ class StepModel(nn.Module):
         memory.check()
         return y, *memory.left
 
+    @property
+    def like(self) -> Tensor:
+        """A tensor of the system's type and device."""
+        return next(self.system.parameters())
+
     @torch.no_grad()
     def initial_states(self, batch: int = 1) -> list[Tensor]:
         """Make the states with which signals begin.
@@ -133,9 +138,8 @@ class StepModel(nn.Module):
         list of torch.Tensor
             Zeros, the batch first.
         """
-        like = next(self.system.parameters())
         memory = Memory()
-        self._pass(like.new_zeros(1, self.inputs, self.hop), memory)
+        self._pass(self.like.new_zeros(1, self.inputs, self.hop), memory)
         return [
             state.new_zeros(batch, *state.shape[1:]).contiguous()
             for state in memory.left
