@@ -300,16 +300,16 @@ def overlap(y: Tensor, time: int) -> Tensor:
 
 
 def along(mask: Tensor, x: Tensor, axis: int) -> Tensor:
-    """Shape a mask [batch, frames] so that it goes with an axis of `x`.
+    """Shape a mask [batch, frames] so that it goes with an axis, counted from behind.
 
     Example
     -------
     >>> along(torch.ones(2, 5), torch.ones(2, 3, 5, 7), axis=-2).shape
     torch.Size([2, 1, 5, 1])
     """
-    shape = [1] * x.dim()
-    shape[0], shape[axis] = mask.shape
-    return mask.view(shape)
+    between, behind = [None] * (x.dim() + axis - 1), [None] * (-axis - 1)
+    index = (slice(None), *between, slice(None), *behind)
+    return mask[index]
 
 
 def last(x: Tensor, count: int, axis: int) -> Tensor:
@@ -321,4 +321,6 @@ def last(x: Tensor, count: int, axis: int) -> Tensor:
     tensor([[[2, 3],
              [4, 5]]])
     """
-    return x.narrow(axis, x.shape[axis] - count, count)
+    # not `narrow`: what begins at a negative index is one operation when exported
+    index = (..., slice(-count, None), *[slice(None)] * (-axis - 1))
+    return x[index]
