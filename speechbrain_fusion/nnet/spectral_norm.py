@@ -150,10 +150,8 @@ class CumulativeNorm(FrameNorm):
             frames = torch.arange(1, x.shape[2] + 1, device=x.device, dtype=own.dtype)
             seen, sums = _like(frames, own, axis=2), sums.cumsum(2)
         else:
-            seen, sums = (
-                along(memory.heard, own, 2),
-                memory.accumulate(sums, 2 - x.dim()),
-            )
+            axis = 2 - x.dim()
+            seen, sums = along(memory.heard, own, axis), memory.accumulate(sums, axis)
         mean, power = (sums / seen).chunk(2, 1)
         variance = (power - mean.square()).clamp(min=0)
         return mean.to(x.dtype), variance.to(x.dtype)

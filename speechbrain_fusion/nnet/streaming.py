@@ -14,6 +14,7 @@ them in the order in which they are called. A memory belongs to its thread.
 import threading
 from collections.abc import Callable, Sequence
 from types import TracebackType
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -322,5 +323,5 @@ def last(x: Tensor, count: int, axis: int) -> Tensor:
              [4, 5]]])
     """
     # not `narrow`: what begins at a negative index is one operation when exported
-    index = (..., slice(-count, None), *[slice(None)] * (-axis - 1))
+    index: tuple[Any, ...] = (..., slice(-count, None), *[slice(None)] * (-axis - 1))
     return x[index]
