@@ -20,8 +20,10 @@ from torch import Tensor
 from speechbrain_fusion.brains.examples import Examples
 from speechbrain_fusion.brains.loaders import loader_options
 from speechbrain_fusion.brains.rehearsal import LOSS, check_names, rehearse
+from speechbrain_fusion.brains.release import release, start_from
 from speechbrain_fusion.brains.state import History, Means, RandomStates, gather, mean
 from speechbrain_fusion.data.batch import Batch
+from speechbrain_fusion.inference.weights import Fit
 from speechbrain_fusion.metrics.table import MetricTable, evaluate
 from speechbrain_fusion.metrics.text import published_text
 from speechbrain_fusion.report.run import write_report
@@ -61,11 +63,14 @@ class EnhancementBrain(sb.Brain):
     - table_metrics: names of the metrics that are listed by `table_by`.
     - published: what others have measured on other test sets, printed for orientation:
       dict of system to metric to values; and published_for, what the values are for.
+    - init_from: a model folder to begin with, for `from_yaml`; None for none.
 
     Source of the data-parallel order: see `EpochSampler`.
     """
 
     avg_train_loss: float
+    # what came of init_from
+    initialized: Fit | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -82,14 +87,16 @@ class EnhancementBrain(sb.Brain):
     def from_yaml(
         cls: type[Brain], hparams: dict[str, Any], run_opts: RunOptions
     ) -> Brain:
-        """Make a Brain of what `start_run` returns."""
-        return cls(
+        """Make a Brain of what `start_run` returns, as `init_from` says."""
+        brain = cls(
             modules=hparams["modules"],
             opt_class=hparams["opt_class"],
             hparams=hparams,
             run_opts=run_opts,
             checkpointer=hparams["checkpointer"],
         )
+        start_from(brain)
+        return brain
 
     def _new_table(self) -> MetricTable:
         return MetricTable(channels=tuple(self.hparams.channels))
@@ -272,7 +279,7 @@ class EnhancementBrain(sb.Brain):
         )
         print("\n".join(lines))
         # later, as some of it is drawn
-        print("\n".join(self.closing_lines()))
+        print("\n".join([*self.closing_lines(), *release(self)]))
 
     def closing_lines(self) -> list[str]:
         """Return what else is printed after a test."""

@@ -27,6 +27,8 @@ from speechbrain.utils.run_opts import RunOptions
 from speechbrain_fusion.data.files import written_whole
 
 INCLUDE = "!include:"
+# how a key without a value is written
+NOTHING = "value:"
 # What may differ when a run is taken up again: how long, where, and what is shown
 MAY_CHANGE = {
     "number_of_epochs",
@@ -240,7 +242,8 @@ def check_same_run(folder: Path, base: Path, changes: dict[str, Any]) -> None:
     differing = sorted(
         key
         for key in (now.keys() | then.keys()) - MAY_CHANGE
-        if now.get(key) != then.get(key)
+        # runs that were begun before a key existed lack it: null is nothing as well
+        if now.get(key, NOTHING) != then.get(key, NOTHING)
     )
     if differing:
         raise ValueError(

@@ -14,9 +14,11 @@ from typing import Any
 import speechbrain as sb
 import torch
 from speechbrain.utils.distributed import if_main_process
+from speechbrain.utils.logger import get_logger
 from torch import Tensor
 
 from speechbrain_fusion.brains.modulated import ModulatedEnhancementBrain
+from speechbrain_fusion.brains.release import whole
 from speechbrain_fusion.brains.speech_stage import (
     SpeechStage,
     ValidatedTerms,
@@ -27,6 +29,8 @@ from speechbrain_fusion.data.files import written_whole
 from speechbrain_fusion.metrics.table import MetricTable
 from speechbrain_fusion.models.joint import Joint, JointInputs
 from speechbrain_fusion.report.latents import draw_latents, draw_terms, sample_latents
+
+logger = get_logger(__name__)
 
 GROUPS = {
     "reconstruction": (
@@ -72,6 +76,8 @@ class SharedLatentBrain(ValidatedTerms, ModulatedEnhancementBrain):
       complex_cycle and multi_resolution.
     - speech_checkpoint: a folder of checkpoints of a stage one that was trained
       before, or one of them, to start stage two from; None to train it.
+    - init_from: a model folder to begin with, for `from_yaml`; if it has a speech
+      autoencoder of this kind, there is no stage one.
     - select: "loss".
 
     There is no key `channels`.
@@ -192,6 +198,9 @@ class SharedLatentBrain(ValidatedTerms, ModulatedEnhancementBrain):
     def _learn_speech(self, datasets: Mapping[str, Any]) -> None:
         """Train the speech autoencoder, or load one."""
         speech, saved = self.enhancer.speech, self.hparams.speech_checkpoint
+        if saved is None and whole(self.initialized, "speech"):
+            logger.info("init_from: has the speech autoencoder, stage one is left out")
+            return
         stage = SpeechStage.of(speech, vars(self.hparams), self.run_opts)
         if saved is None:
             stage.learn(datasets)

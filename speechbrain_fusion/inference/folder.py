@@ -188,11 +188,13 @@ def _inference_yaml(path: Path) -> tuple[str, int]:
             f"in {MODULES} ({error})"
         ) from error
     model = _plain(module, {})
-    reference = TaggedScalar(f"<{MODEL}>", tag="!ref")
-    pretrainer = CommentedMap({"loadables": CommentedMap({MODEL: reference})})
+    # one for each place: ruamel makes an anchor of what it meets twice
+    loaded, used = (
+        CommentedMap({MODEL: TaggedScalar(f"<{MODEL}>", tag="!ref")}) for _ in range(2)
+    )
+    pretrainer = CommentedMap({"loadables": loaded})
     pretrainer.yaml_set_ctag(ruamel.yaml.Tag(suffix=TRANSFER))
-    modules = CommentedMap({MODEL: reference})
-    keys = {RATE: rate, MODEL: model, MODULES: modules, PRETRAINER: pretrainer}
+    keys = {RATE: rate, MODEL: model, MODULES: used, PRETRAINER: pretrainer}
     writer, stream = ruamel.yaml.YAML(), io.StringIO()
     writer.indent(mapping=4, sequence=4, offset=4)
     writer.dump(keys, stream)

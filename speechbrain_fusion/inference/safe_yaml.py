@@ -112,6 +112,8 @@ def _check_characters(text: str, name: str) -> None:
         raise ValueError(
             f"{name}: {len(text)} characters, expected {MAX_CHARACTERS} at most"
         )
+    # long before a parser would take minutes
+    depth = 0
     for number, line in enumerate(text.split("\n"), 1):
         odd = next((x for x in line if not " " <= x <= "~"), None)
         if odd is not None:
@@ -120,7 +122,10 @@ def _check_characters(text: str, name: str) -> None:
                 "ASCII"
             )
         if line.startswith("%"):
-            raise ValueError(f"{name}, line {number}: expected no directive, {line!r}")
+            raise ValueError(f"{name}, line {number}: a directive is refused")
+        depth += sum(map(line.count, "[{")) - sum(map(line.count, "]}"))
+        if depth > 2 * MAX_DEPTH:
+            raise ValueError(f"{name}, line {number}: such nesting is refused")
 
 
 class _Check:

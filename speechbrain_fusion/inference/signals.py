@@ -75,7 +75,8 @@ def take(signal: Any) -> Signal:
     if isinstance(signal, Tensor):
         samples = signal.detach().to("cpu", torch.float32)
     else:
-        samples = torch.from_numpy(np.array(signal, dtype=np.float32))
+        with np.errstate(over="ignore"):
+            samples = torch.from_numpy(np.array(signal, dtype=np.float32))
     if not samples.isfinite().all():
         raise ValueError("expected finite samples, got NaN, infinite or too large ones")
     return Signal(samples.reshape(-1, samples.shape[-1]), signal)

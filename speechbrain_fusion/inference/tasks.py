@@ -62,6 +62,7 @@ class Model(Pretrained):
         freeze_params: bool = True,
     ) -> None:
         super().__init__(modules, hparams, run_opts, freeze_params)
+        self.train(not freeze_params)
         self.audio_normalizer = AudioNormalizer(self.rate, mix="keep")
         self.config: dict[str, Any] = {RATE: self.rate, **describe(self.system)}
         self.check_task(self.config, type(self.system).__name__)

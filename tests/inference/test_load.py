@@ -1,0 +1,466 @@
+"""Model folders loaded: from anywhere, leaving nothing behind, and never believed."""
+
+import json
+import os
+import pickle
+import shutil
+import stat
+import subprocess
+import zipfile
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+import torch
+from speechbrain.inference.interfaces import pretrained_from_hparams
+from speechbrain.utils.fetching import FetchFrom, FetchSource
+
+from speechbrain_fusion.inference import (
+    BinauralEnhancer,
+    SpeechEnhancer,
+    SpeechSeparator,
+    load,
+)
+from speechbrain_fusion.inference.files import SHIPPED
+from tests.inference.model_folders import RATE, change_yaml, make_folder, make_run
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory) -> Path:
+    """A model folder, to be copied."""
+    return make_folder(tmp_path_factory.mktemp("original"))
+
+
+@pytest.fixture
+def folder(original, tmp_path, monkeypatch) -> Path:
+    """A model folder, seen from an empty one."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return shutil.copytree(original, tmp_path / "model")
+
+
+def everything(folder: Path) -> dict[str, tuple[int, int, bool]]:
+    """List a folder's files with size, time and whether they are links."""
+    return {
+        str(path.relative_to(folder)): (
+            path.lstat().st_size,
+            path.lstat().st_mtime_ns,
+            path.is_symlink(),
+        )
+        for path in folder.rglob("*")
+    }
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        load,
+        BinauralEnhancer.from_hparams,
+        lambda source: pretrained_from_hparams(BinauralEnhancer, source),
+    ],
+    ids=["load", "from_hparams", "upstream's function"],
+)
+@pytest.mark.parametrize("kind", [str, Path])
+def test_nothing_is_left_behind(way, kind, folder):
+    before = everything(folder.parent)
+    model = way(kind(folder))
+    assert isinstance(model, BinauralEnhancer)
+    assert (model.rate, model.config["latency"]) == (RATE, 8)
+    assert everything(folder.parent) == before
+
+
+def test_a_savedir_is_used_if_one_is_given(folder, tmp_path):
+    model = BinauralEnhancer.from_hparams(folder, savedir=tmp_path / "saved")
+    names = ["config.json", "hyperparams.yaml", "model.ckpt"]
+    assert sorted(x.name for x in (tmp_path / "saved").iterdir()) == names
+    assert model.config["name"] == "small"
+    # what lies there is what is loaded, so it is what is checked
+    shutil.copyfile(folder / "config.json", tmp_path / "saved" / "model.ckpt.txt")
+    (tmp_path / "saved" / "hyperparams.yaml").unlink()
+    (tmp_path / "saved" / "hyperparams.yaml").write_text("x: !apply:os.getcwd []")
+    with pytest.raises(ValueError, match=r"saved/hyperparams\.yaml, line 1: !apply"):
+        BinauralEnhancer.from_hparams(folder, savedir=tmp_path / "saved")
+
+
+def test_a_folder_that_is_moved_or_read_only_works(folder, tmp_path):
+    expected = load(folder).enhance(torch.ones(2, 100), RATE)
+    moved = tmp_path / "näch München"
+    folder.rename(moved)
+    for path in [*moved.iterdir(), moved]:
+        path.chmod(path.stat().st_mode & ~(stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH))
+    assert torch.equal(load(moved).enhance(torch.ones(2, 100), RATE), expected)
+    assert torch.equal(
+        load(os.path.relpath(moved)).enhance(torch.ones(2, 100), RATE), expected
+    )
+    moved.chmod(0o755)
+
+
+def test_links_are_followed_to_files_alone(folder, tmp_path):
+    """As in the hub's cache; a device or a pipe would never end."""
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    for path in folder.iterdir():
+        (linked / path.name).symlink_to(path)
+    assert load(linked).rate == RATE
+    (linked / "hyperparams.yaml").unlink()
+    (linked / "hyperparams.yaml").symlink_to("/dev/zero")
+    with pytest.raises(ValueError, match=r"linked: no model, there is no hyperparams"):
+        load(linked)
+    (linked / "hyperparams.yaml").unlink()
+    os.mkfifo(linked / "hyperparams.yaml")
+    with pytest.raises(ValueError, match=r"linked: no model, there is no hyperparams"):
+        load(linked)
+
+
+def test_random_numbers_come_as_they_would_have(folder):
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    load(folder)
+    assert torch.equal(torch.rand(4), expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "right", "wrong"),
+    [
+        ("binaural", BinauralEnhancer, SpeechEnhancer),
+        ("mask", SpeechEnhancer, SpeechSeparator),
+        ("talkers", SpeechSeparator, BinauralEnhancer),
+    ],
+)
+def test_a_class_is_for_its_task(kind, right, wrong, tmp_path):
+    folder = make_folder(tmp_path, kind)
+    assert type(load(folder)) is right
+    with pytest.raises(ValueError, match=f"config.json: not for {wrong.__name__}, exp"):
+        wrong.from_hparams(folder)
+
+
+def test_values_of_the_yaml_can_be_changed(folder):
+    assert load(folder).system.filterbank.window == 8
+    changed = load(folder, overrides={"model": {"mask_activation": "relu"}})
+    assert changed.system.mask_activation is torch.relu
+    with pytest.raises(
+        ValueError, match=r"model\.ckpt: not the parameters .*different"
+    ):
+        load(folder, overrides="model: {H: 9}")
+    with pytest.raises(ValueError, match=r"hyperparams\.yaml: no model can be made"):
+        load(folder, overrides={"modell": 1})
+
+
+def test_trust_loads_what_is_refused_otherwise(folder):
+    change_yaml(folder, "sample_rate: 8000", "x: !name:math.sin\nsample_rate: 8000")
+    with pytest.raises(ValueError, match=r"line \d: !name:math\.sin is refused"):
+        load(folder)
+    assert load(folder, trust=True).rate == RATE
+    assert BinauralEnhancer.from_hparams(folder, trust=True).rate == RATE
+
+
+@pytest.mark.parametrize("source", ["nowhere", "/no/where", "a/b/c", Path("a/b"), ""])
+def test_what_is_no_folder_is_named(source, folder):
+    with pytest.raises(
+        ValueError, match=r"no such folder, expected one with config|no m"
+    ):
+        load(source)
+
+
+def test_a_run_is_told_from_its_model(folder):
+    with pytest.raises(
+        ValueError, match=r"there is no config\.json.*did you mean .*/mo"
+    ):
+        load(folder.parent)
+
+
+@pytest.mark.parametrize("name", ["config.json", "hyperparams.yaml", "model.ckpt"])
+def test_a_missing_file_is_named(name, folder):
+    (folder / name).unlink()
+    with pytest.raises(ValueError, match=f"model: no model, there is no {name}"):
+        load(folder)
+    (folder / name).mkdir()
+    with pytest.raises(ValueError, match=f"model: no model, there is no {name}"):
+        load(folder)
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "quantum", "meta0", 7.5])
+def test_a_device_that_is_not_there_is_named(device, folder):
+    with pytest.raises(ValueError, match=f"device: {device} is not there"):
+        load(folder, device=device)
+
+
+@pytest.mark.skipif(not SHIPPED.is_dir(), reason="no model comes with the package yet")
+def test_a_model_comes_with_the_package(folder):
+    model = load()
+    assert isinstance(model, BinauralEnhancer)
+    assert model.config["causal"]
+    assert sum(x.stat().st_size for x in SHIPPED.iterdir()) < 1_000_000
+
+
+# -- the hub -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def hub(folder, monkeypatch):
+    """A hub that has one repository, and a list of what was asked of it."""
+    asked = []
+
+    def download(repo_id, filename, **options):
+        asked.append((repo_id, filename))
+        if repo_id != "someone/model":
+            raise FileNotFoundError(f"404: {repo_id}")
+        return str(folder / filename)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    return asked
+
+
+@pytest.mark.parametrize(
+    "source", ["someone/model", FetchSource(FetchFrom.HUGGING_FACE, "someone/model")]
+)
+def test_a_repository_of_the_hub_is_fetched(source, hub, folder):
+    before = everything(folder.parent)
+    assert load(source).config["name"] == "small"
+    assert BinauralEnhancer.from_hparams(source).config["name"] == "small"
+    assert {name for _, name in hub} == {
+        *("config.json", "hyperparams.yaml", "model.ckpt"),
+    }
+    assert everything(folder.parent) == before
+
+
+def test_a_folder_comes_before_a_repository(hub, folder):
+    shutil.copytree(folder, Path("someone") / "model")
+    load("someone/model")
+    assert not hub
+
+
+def test_a_repository_that_cannot_be_had_is_named(hub):
+    with pytest.raises(
+        ValueError, match=r"no/one: no folder here, and config\.json can"
+    ):
+        load("no/one")
+
+
+def test_a_hostile_repository_runs_nothing(hub, folder):
+    change_yaml(folder, "sample_rate", "x: !apply:os.mkdir [RAN]\nsample_rate")
+    with pytest.raises(
+        ValueError, match=r"hyperparams\.yaml, line \d: !apply:os\.mkdir"
+    ):
+        load("someone/model")
+    assert not Path("RAN").exists()
+
+
+# -- weights -----------------------------------------------------------------------
+
+
+class Touch:
+    """Unpickled, it makes a file."""
+
+    def __reduce__(self):
+        return subprocess.call, (["touch", "RAN"],)
+
+
+def save(thing, path):
+    torch.save(thing, path)
+
+
+def repack(path, compression=zipfile.ZIP_STORED, **changes):
+    """Write an archive anew, with other content of some of its parts."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, data in parts.items():
+            archive.writestr(name, changes.get(Path(name).stem, data))
+
+
+def state_of(path):
+    return torch.load(path, weights_only=True)
+
+
+HOSTILE = {
+    "a pickle": lambda path: path.write_bytes(pickle.dumps(Touch())),
+    "a pickle of tensors": lambda path: path.write_bytes(pickle.dumps(state_of(path))),
+    "an object": lambda path: save(Touch(), path),
+    "an object among tensors": lambda path: save(
+        {**state_of(path), "a": Touch()}, path
+    ),
+    "an object in the archive": lambda p: repack(p, data=pickle.dumps(Touch())),
+    "an object in the old format": lambda path: torch.save(
+        {"a": Touch()}, path, _use_new_zipfile_serialization=False
+    ),
+    "a whole module": lambda path: save(torch.nn.Linear(1, 1), path),
+    "a script": lambda path: torch.jit.save(
+        torch.jit.script(torch.nn.Linear(1, 1)), str(path)
+    ),
+    "the old format": lambda path: torch.save(
+        state_of(path), path, _use_new_zipfile_serialization=False
+    ),
+    "no bytes": lambda path: path.write_bytes(b""),
+    "noise": lambda path: path.write_bytes(os.urandom(5000)),
+    "another archive": lambda path: zipfile.ZipFile(path, "w").close(),
+    "half of it": lambda path: path.write_bytes(path.read_bytes()[:3000]),
+    "all but its end": lambda path: path.write_bytes(path.read_bytes()[:-30]),
+    "a hole in it": lambda path: repack(path, data=b""),
+    "a compressed archive": lambda path: repack(path, zipfile.ZIP_DEFLATED),
+    "a tensor": lambda path: save(torch.ones(3), path),
+    "a list": lambda path: save([torch.ones(3)], path),
+    "numbers": lambda path: save({"a": 1.0}, path),
+    "tensors in tensors' place": lambda path: save({"a": {"b": torch.ones(1)}}, path),
+    "names that are numbers": lambda path: save({1: torch.ones(1)}, path),
+    "names that ring": lambda path: save({"a\x07": torch.ones(1)}, path),
+    "a sparse tensor": lambda path: save({"a": torch.eye(3).to_sparse()}, path),
+    "complex numbers": lambda path: save({"a": torch.ones(1) * 1j}, path),
+    "one number seen often": lambda path: save(
+        {"a": torch.ones(1).expand(10**6)}, path
+    ),
+    "shared memory": lambda path: save(
+        dict.fromkeys(map(str, range(99)), torch.ones(1000)), path
+    ),
+    "nan": lambda path: save(
+        {k: v * torch.nan for k, v in state_of(path).items()}, path
+    ),
+    "infinity": lambda path: save(
+        {k: v / 0 if v.is_floating_point() else v for k, v in state_of(path).items()},
+        path,
+    ),
+    "nothing": lambda path: save({}, path),
+}
+
+
+@pytest.mark.parametrize("spoil", HOSTILE.values(), ids=HOSTILE)
+def test_weights_are_tensors_or_refused(spoil, folder):
+    path = folder / "model.ckpt"
+    spoil(path)
+    for way in (load, BinauralEnhancer.from_hparams):
+        with pytest.raises(ValueError, match=r"model\.ckpt: ") as caught:
+            way(folder)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(ValueError, match=r"model\.ckpt: "):
+        load(folder, trust=True)
+    assert not any(Path().iterdir())
+
+
+def test_such_a_pickle_would_have_run(folder):
+    """The test above is worth something."""
+    HOSTILE["a pickle"](folder / "model.ckpt")
+    pickle.loads((folder / "model.ckpt").read_bytes())
+    assert Path("RAN").exists()
+
+
+def test_all_that_does_not_fit_is_listed(folder):
+    path = folder / "model.ckpt"
+    state = state_of(path)
+    names = [*state]
+    state["more"] = torch.ones(1)
+    state[names[1]] = torch.ones(3, 1, 4)
+    del state[names[0]]
+    torch.save(state, path)
+    message = rf"model\.ckpt: not the parameters .*missing: {names[0]}; unexpected: mo"
+    message += rf"re; different: {names[1]} \[3, 1, 4\], expected \["
+    for trust in (False, True):
+        with pytest.raises(
+            (ValueError, RuntimeError), match=message if not trust else ""
+        ):
+            load(folder, trust=trust)
+
+
+def test_settings_that_have_no_parameters_are_checked_too(tmp_path):
+    folder = make_folder(tmp_path, "shared_latent")
+    change_yaml(folder, "hop: 64", "hop: 32")
+    with pytest.raises(ValueError, match=r"speech\._extra_state is \[64.0, .* \[32.0,"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["10000000", "1000000000", "999999999999999999999", "-5", "0", "1.5", "[1]"],
+)
+@pytest.mark.parametrize("key", ["N: 16", "P: 5", "X: 2", "R: 1"])
+def test_absurd_sizes_are_refused_before_they_take_memory(key, value, folder):
+    change_yaml(folder, f"    {key}\n", f"    {key[0]}: {value}\n")
+    with pytest.raises(
+        ValueError, match=r"hyperparams\.yaml|model\.ckpt: not the para"
+    ):
+        load(folder)
+
+
+def test_arguments_that_do_not_exist_are_named(folder):
+    change_yaml(folder, "    N: 16\n", "    N: 16\n    __class__: 3\n")
+    with pytest.raises(
+        ValueError, match=r"hyperparams\.yaml: no model can be made.*cl"
+    ):
+        load(folder)
+
+
+# -- facts -------------------------------------------------------------------------
+
+WRONG = {
+    "task": ["dance", None, ["enhance"], "separate"],
+    "sample_rate": [0, -1, 1e4, "8000", True, 10**30, 16000, None],
+    "inputs": [0, 1, True, 10**9, "2"],
+    "outputs": [3, None],
+    "causal": [1, "yes", False],
+    "latency": [0, 9, 1.5, 10**9, None],
+    "precision": ["float64", 3],
+    "name": [3, "a" * 2000, "\x1b[2J", None],
+    "corpus": [["a"], "\x07"],
+    "metrics": [[], {"a": 1}, {"a": {"b": "c"}}, {"\x1b": {}}, {"a": {"b": True}}],
+    "versions": [[], {"torch": 2}, {"torch": "\n"}],
+    "seed": [1.5, "1", 2**70],
+    "created": [3],
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [(key, value) for key, values in WRONG.items() for value in values],
+)
+def test_facts_that_cannot_be_are_named(key, value, folder):
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    for way in (load, BinauralEnhancer.from_hparams):
+        with pytest.raises(ValueError, match=r"config\.json: ") as caught:
+            way(folder)
+        assert len(str(caught.value)) < 600
+        assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "",
+            "{",
+            "[]",
+            "3",
+            "null",
+            "[" * 100_000,
+            '{"a": ' * 9000,
+            "{" + " " * 10**6,
+        ),
+        *('{"seed": NaN}', '{"seed": 1e999}', "9" * 5000, "\ud800", "{}", '{"a": 1}'),
+    ],
+)
+def test_a_config_that_is_none_is_named(text, folder):
+    path = folder / "config.json"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    with pytest.raises(ValueError, match=r"config\.json: "):
+        load(folder)
+
+
+def test_unknown_facts_are_left_out(folder):
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "later": "\x1b[2J"}))
+    assert "later" not in load(folder).config
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfe", b"a: \x00", b"x" * 10**6])
+def test_a_yaml_that_is_no_text_is_named(data, folder):
+    (folder / "hyperparams.yaml").write_bytes(data)
+    with pytest.raises(ValueError, match=r"hyperparams\.yaml[:,] "):
+        load(folder)
+
+
+def test_any_network_can_be_used_without_a_folder(tmp_path):
+    _, network = make_run(tmp_path, "mask")
+    model = SpeechEnhancer({"model": network}, {"sample_rate": RATE})
+    assert model.config["task"] == "enhance"
+    with pytest.raises(ValueError, match="MaskEnhancer: not for SpeechSeparator"):
+        SpeechSeparator({"model": network}, {"sample_rate": RATE})
