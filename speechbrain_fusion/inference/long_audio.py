@@ -12,26 +12,27 @@ What a chunk is worth at its ends, where it has heard nothing beyond them, has a
 near zero. Whatever level a system brings its input to inside, it takes from the chunk
 and undoes. A chunk that begins or ends in silence has a lower level than what is heard
 in it, by no more than 10 log10(chunk / overlap) dB where that has half of the weight:
-6 dB by default. Silence (a mean power under -140 dB) stays silence.
+6 dB by default. Silence (a mean power under -140 dB) stays silence. Chunks begin where
+a system's frames do, so that all of them have the frames of the whole.
 
 Separated talkers stay on their outputs: see `speechbrain_fusion.inference.talkers`.
 """
 
 import functools
+import math
 from collections.abc import Iterable, Iterator
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from speechbrain_fusion.inference.talkers import Talkers
+from speechbrain_fusion.inference.streaming import Stream
+from speechbrain_fusion.inference.talkers import Talkers, audible
 from speechbrain_fusion.models.system import System
 
 # Seconds, of signals that one call processes, that two chunks share, that are
 # remembered of each talker, and of what a causal system takes at once.
 CHUNK, OVERLAP, STRETCH, BLOCK = 8.0, 2.0, 1.5, 1.0
-# Mean power of an item that is silent.
-SILENCE = 1e-14
 # Items that one call processes: more channels take turns.
 TOGETHER = 2
 
@@ -78,18 +79,36 @@ def process_long(
     >>> sum(out.shape[-1] for out in process_long(system, blocks, 8000, 1.0, 0.25))
     20000
     """
-    size, shared = round(chunk * rate), round(overlap * rate)
-    if not 0 < shared <= size // 3:
-        raise ValueError(
-            f"overlap: expected more than 0 and a third of the chunk of {chunk} s at "
-            f"most, got {overlap} s"
-        )
     if getattr(system, "training", False):
         raise ValueError("expected a system in evaluation mode: call its eval()")
+    hop = getattr(system, "hop", 1)
+    size, step = round(chunk * rate), whole_hops((chunk - overlap) * rate, hop)
+    if not 0 < size - step <= size // 3:
+        raise ValueError(
+            f"overlap: expected a third of the chunk of {chunk} s at most, and more "
+            f"than a hop of {hop} samples, got {overlap} s"
+        )
     if system.causal:
-        return _in_stream(system, blocks, round(BLOCK * rate))
-    stretch = min(round(STRETCH * rate), size)
-    return _in_chunks(system, blocks, size, shared, stretch)
+        # whole hops take the least time
+        return _in_stream(system, blocks, whole_hops(BLOCK * rate, hop))
+    chunks = overlapping(blocks, size, step, hop)
+    if system.task == "separate" and system.outputs > 1:
+        stretch = min(whole_hops(STRETCH * rate, hop), size)
+        processed = _separated(system, chunks, stretch, hop)
+    else:
+        processed = ((start, _take_turns(system, chunk)) for start, chunk in chunks)
+    return cross_fade(processed, size - step)
+
+
+def whole_hops(samples: float, hop: int) -> int:
+    """Round up to whole hops: at least one.
+
+    Example
+    -------
+    >>> whole_hops(100, 32), whole_hops(96, 32), whole_hops(0.1, 1)
+    (128, 96, 1)
+    """
+    return max(1, math.ceil(round(samples, 3) / hop)) * hop
 
 
 def process_array(
@@ -157,20 +176,18 @@ def process_batch(
     >>> process_batch(system, torch.zeros(1, 1, 1000)).count_nonzero()
     tensor(0)
     """
-    heard = signals.square().mean((1, 2)) >= SILENCE
+    heard = audible(signals)
     if not heard.any():
         return signals.new_zeros(len(signals), system.outputs, signals.shape[-1])
     like = _like(system)
     inputs = signals.to(like)
     outputs = system.process(inputs, None if lengths is None else lengths.to(like))
     outputs = outputs.to(signals)
-    return outputs if heard.all() else outputs * heard.view(-1, 1, 1)
+    return outputs.where(heard.view(-1, 1, 1), 0.0)
 
 
 def _in_stream(system: System, blocks: Iterable[Tensor], size: int) -> Iterator[Tensor]:
     """Process by a causal system and take its delay away."""
-    from speechbrain_fusion.inference.streaming import Stream
-
     streams: list[Stream] = []
     late, like = 0, _like(system)
     for block in cut(blocks, size):
@@ -196,18 +213,6 @@ def _like(system: System) -> Tensor:
     return next(parameters(), torch.zeros(0))
 
 
-def _in_chunks(
-    system: System, blocks: Iterable[Tensor], size: int, shared: int, stretch: int
-) -> Iterator[Tensor]:
-    """Process by a system that hears one chunk at a time."""
-    chunks = overlapping(blocks, size, shared)
-    if system.task == "separate" and system.outputs > 1:
-        processed = _separated(system, chunks, stretch)
-    else:
-        processed = ((start, _take_turns(system, chunk)) for start, chunk in chunks)
-    return cross_fade(processed, shared)
-
-
 def _take_turns(system: System, chunk: Tensor) -> Tensor:
     """Process an item, or a few at once."""
     if chunk.dim() == 2:
@@ -216,7 +221,7 @@ def _take_turns(system: System, chunk: Tensor) -> Tensor:
 
 
 def _separated(
-    system: System, chunks: Iterable[tuple[int, Tensor]], stretch: int
+    system: System, chunks: Iterable[tuple[int, Tensor]], stretch: int, hop: int
 ) -> Iterator[tuple[int, Tensor]]:
     """Separate talkers and keep each on its output, for each item."""
     items: list[Talkers] = []
@@ -225,7 +230,7 @@ def _separated(
         batch = chunk.reshape(-1, *chunk.shape[-2:])
         if not items:
             separate = functools.partial(_take_turns, system)
-            items = [Talkers(separate, stretch) for _ in batch]
+            items = [Talkers(separate, stretch, hop) for _ in batch]
         found = [
             talkers(start, mixture, end - start)
             for talkers, mixture in zip(items, batch, strict=True)
@@ -257,7 +262,7 @@ def cut(blocks: Iterable[Tensor], size: int) -> Iterator[Tensor]:
 
 
 def overlapping(
-    blocks: Iterable[Tensor], size: int, shared: int
+    blocks: Iterable[Tensor], size: int, step: int, hop: int = 1
 ) -> Iterator[tuple[int, Tensor]]:
     """Cut a signal that comes in blocks into chunks that overlap.
 
@@ -267,9 +272,12 @@ def overlapping(
         Shape [..., time] each.
     size : int
         Samples of a chunk. If there are no more in all, there is one chunk of them.
-    shared : int
-        Samples that two chunks share, at most half of the chunk; the last two share
-        more, so that the last chunk is complete.
+    step : int
+        Samples from one chunk to the next, at least half of the size.
+    hop : int
+        Chunks begin at multiples of it, as the step is one. The last one begins no
+        later than it has to in order to be complete, and may be longer by less than a
+        hop.
 
     Yields
     ------
@@ -280,27 +288,28 @@ def overlapping(
 
     Example
     -------
-    >>> chunks = overlapping(torch.arange(12).split(5), 6, 2)
+    >>> chunks = overlapping(torch.arange(12).split(5), 6, 4)
     >>> [(start, chunk.tolist()) for start, chunk in chunks]
     [(0, [0, 1, 2, 3, 4, 5]), (4, [4, 5, 6, 7, 8, 9]), (6, [6, 7, 8, 9, 10, 11])]
     """
     # what is held begins at `begin`, the next chunk at `start`
     begin = start = 0
     held: Tensor | None = None
-    for block in cut(blocks, size - shared):
+    for block in cut(blocks, step):
         held = block if held is None else torch.cat([held, block], -1)
         if begin + held.shape[-1] >= start + size:
             # the last chunk reaches back no further than the one before
             held, begin = held[..., start - begin :], start
             yield start, held[..., :size]
-            start += size - shared
+            start += step
     if held is None:
         return
     end = begin + held.shape[-1]
     if start == 0:
         yield 0, held
-    elif start + shared < end:
-        yield end - size, held[..., -size:]
+    elif start - step + size < end:
+        last = (end - size) // hop * hop
+        yield last, held[..., last - begin :]
 
 
 def cross_fade(chunks: Iterable[tuple[int, Tensor]], shared: int) -> Iterator[Tensor]:
@@ -322,7 +331,7 @@ def cross_fade(chunks: Iterable[tuple[int, Tensor]], shared: int) -> Iterator[Te
 
     Example
     -------
-    >>> chunks = overlapping([torch.arange(12.0)], 6, 2)
+    >>> chunks = overlapping([torch.arange(12.0)], 6, 4)
     >>> torch.cat([*cross_fade(chunks, 2)])
     tensor([ 0.,  1.,  2.,  3.,  4.,  5.,  6.,  7.,  8.,  9., 10., 11.])
     """

@@ -8,8 +8,7 @@ A separator numbers its talkers anew whenever it is called. Two things tell who 
     called with   |--A--|--B--|........|---------------------|
                   remembered, put before it
 
-- the overlap, which holds both chunks' estimates, if in it all talkers but one are
-  heard;
+- the overlap, which holds both chunks' estimates, if in it all talkers are well heard;
 - otherwise, as in a pause of any length, remembered stretches of the mixture with the
   estimates of then: for each talker the latest one in which it was well heard. They are
   put before the chunk, so that the separator hears the old and the new together.
@@ -31,6 +30,8 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+# Mean power of an item that is silent.
+SILENCE = 1e-14
 # Share of the best so far, in power, at which a talker counts as well heard.
 HEARD = 0.25
 # And of the best of all talkers, below which a talker may be no more than leakage.
@@ -68,6 +69,8 @@ class Talkers:
         Maps a mixture [inputs, time] to talkers [talkers, time] in any order.
     stretch : int
         Samples of a stretch that is remembered; for each talker one.
+    hop : int
+        Stretches begin at multiples of it, and are as long as one.
 
     Example
     -------
@@ -79,8 +82,10 @@ class Talkers:
     True
     """
 
-    def __init__(self, separate: Callable[[Tensor], Tensor], stretch: int) -> None:
-        self.separate, self.stretch = separate, stretch
+    def __init__(
+        self, separate: Callable[[Tensor], Tensor], stretch: int, hop: int = 1
+    ) -> None:
+        self.separate, self.stretch, self.hop = separate, stretch, hop
         self.previous: Tensor | None = None
         self.best: Tensor | None = None
         self.memory: list[Stretch | None] = []
@@ -103,7 +108,8 @@ class Talkers:
         torch.Tensor
             Shape [talkers, time].
         """
-        if self.previous is None or overlap is None:
+        # nobody is heard in silence, whatever is put before it
+        if self.previous is None or overlap is None or not audible(chunk[None]):
             found = self.separate(chunk)
         else:
             found = self._follow(chunk, self.previous[:, -overlap:])
@@ -123,12 +129,12 @@ class Talkers:
         return new[order]
 
     def _tells(self, known: Tensor) -> bool:
-        """Say whether all talkers but one are well heard."""
+        """Say whether all talkers are well heard."""
         if self.best is None:
             return True
         heard = prominence(known) >= HEARD * self.best
         certain = self.best >= LEAKAGE * self.best.max()
-        return int((heard & certain).sum()) >= len(known) - 1
+        return bool((heard & certain).all())
 
     def _recall(self) -> list[Stretch]:
         """List the stretches that are remembered, in order, each once."""
@@ -140,7 +146,8 @@ class Talkers:
         size = self.stretch
         if chunk.shape[-1] < size:
             return
-        begins = range(0, chunk.shape[-1] - size + 1, max(1, size // 2))
+        half = max(1, size // 2 // self.hop) * self.hop
+        begins = range(0, chunk.shape[-1] - size + 1, half)
         scores = torch.stack([prominence(found[:, i : i + size]) for i in begins])
         if self.best is None:
             self.best = torch.zeros_like(scores[0])
@@ -154,6 +161,17 @@ class Talkers:
                 self.memory[talker] = Stretch(
                     start + i, chunk[:, cut].clone(), found[:, cut].clone()
                 )
+
+
+def audible(signals: Tensor) -> Tensor:
+    """Say of each item, [batch, channels, time], whether it is not silent: [batch].
+
+    Example
+    -------
+    >>> audible(torch.stack([torch.zeros(1, 9), torch.full((1, 9), 1e-6)]))
+    tensor([False,  True])
+    """
+    return signals.square().mean((1, 2)) >= SILENCE
 
 
 def prominence(talkers: Tensor) -> Tensor:

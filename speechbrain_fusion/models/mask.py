@@ -94,6 +94,11 @@ class MaskEnhancer(nn.Module):
         last.bias.zero_()
         last.bias[: self.stft.bins] = math.atanh(min(1 / self.bound, 0.99))
 
+    @property
+    def hop(self) -> int:
+        """Samples between two frames."""
+        return self.stft.main.hop
+
     def process(self, signals: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Do as every system in use does: see `speechbrain_fusion.models.system`."""
         return self(signals, lengths)

@@ -129,6 +129,11 @@ class SharedLatentEnhancer(nn.Module):
             return y
         return torch.stack(y.chunk(2, -1), 1)
 
+    @property
+    def hop(self) -> int:
+        """Samples between two frames."""
+        return self.speech.stft.main.hop
+
     def process(self, signals: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Do as every system in use does: see `speechbrain_fusion.models.system`."""
         return self(signals.squeeze(1), lengths).unsqueeze(1)
