@@ -26,6 +26,7 @@ from speechbrain_fusion.data.batch import Batch
 from speechbrain_fusion.inference.weights import Fit
 from speechbrain_fusion.metrics.table import MetricTable, evaluate
 from speechbrain_fusion.metrics.text import published_text
+from speechbrain_fusion.report.page import page_lines
 from speechbrain_fusion.report.run import write_report
 
 logger = get_logger(__name__)
@@ -278,8 +279,9 @@ class EnhancementBrain(sb.Brain):
             curves=[*self.hparams.valid_metrics],
         )
         print("\n".join(lines))
-        # later, as some of it is drawn
-        print("\n".join([*self.closing_lines(), *release(self)]))
+        # first what the page shows: figures, and what the model folder says
+        closing = [*self.closing_lines(), *release(self)]
+        print("\n".join([*page_lines(folder), *closing]))
 
     def closing_lines(self) -> list[str]:
         """Return what else is printed after a test."""

@@ -75,7 +75,7 @@ def draw_run(
         height_ratios=(2, 3, 2),
     )
     peak = max(float(x.nan_to_num().abs().max()) for x in example.values()) or 1.0
-    loudest = max(_decibels(x[0], rate).max() for x in example.values())
+    loudest = max(decibels(x[0], rate).max() for x in example.values())
     for column, (title, signal) in enumerate(example.items()):
         _draw_waveform(axes[0, column], signal, rate, peak)
         axes[0, column].set_title(title)
@@ -103,8 +103,26 @@ def _draw_waveform(axis: Any, signal: Tensor, rate: int, peak: float) -> None:
         axis.legend(loc="upper right", fontsize="small")
 
 
-def _decibels(signal: Tensor, rate: int) -> np.ndarray:
-    """Return the spectrogram [bins, frames] in dB, 32-ms Hann windows, 8-ms hop."""
+def decibels(signal: Tensor, rate: int) -> np.ndarray:
+    """Compute a spectrogram with 32-ms Hann windows every 8 ms.
+
+    Arguments
+    ---------
+    signal : Tensor
+        [time]; what is not finite counts as silence.
+    rate : int
+        Sample rate in Hz.
+
+    Returns
+    -------
+    np.ndarray
+        Levels in dB, -160 at least, [bins, frames].
+
+    Example
+    -------
+    >>> decibels(torch.zeros(8000), rate=8000).shape
+    (129, 126)
+    """
     size = round(0.032 * rate)
     window = torch.hann_window(size)
     signal = F.pad(signal.float().nan_to_num(), (0, max(size - signal.numel(), 0)))
@@ -114,7 +132,7 @@ def _decibels(signal: Tensor, rate: int) -> np.ndarray:
 
 def _draw_spectrogram(axis: Any, signal: Tensor, rate: int, loudest: float) -> Any:
     image = axis.imshow(
-        _decibels(signal, rate) - loudest,
+        decibels(signal, rate) - loudest,
         origin="lower",
         aspect="auto",
         extent=(0, signal.shape[-1] / rate, 0, rate / 2000),
