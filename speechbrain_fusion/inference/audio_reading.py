@@ -48,6 +48,16 @@ class _Forward(soundfile.SoundFile):
         return False
 
 
+class _Bytes(io.BytesIO):
+    """Bytes in which a broken header may ask for a place that there is not."""
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        try:
+            return super().seek(offset, whence)
+        except (ValueError, OverflowError):
+            return self.tell()
+
+
 class AudioReader:
     """An open recording.
 
@@ -103,25 +113,22 @@ class AudioReader:
         self.frames = file.frames if file.frames < LONGEST else None
 
     def _open(self, source: Path | str | bytes) -> Any:
-        if isinstance(source, bytes) and not source:
-            raise AudioError(f"{self.name}: empty, expected an audio file")
-        opened = None
         try:
-            if isinstance(source, bytes):
-                return _Forward(io.BytesIO(source))
-            opened = _regular(source)
-            return _Forward(opened)
+            if not isinstance(source, bytes):
+                return _Forward(_regular(source))
+            if not source:
+                raise AudioError(f"{self.name}: empty, expected an audio file")
+            return _Forward(_Bytes(source))
+        except AudioError:
+            raise
         except soundfile.SoundFileError as error:
-            raise AudioError(
-                f"{self.name}: not a readable audio file ({reason_of(error)})"
-            ) from error
+            reason = reason_of(error)
+            message = f"{self.name}: not a readable audio file ({reason})"
+            raise AudioError(message) from error
         except (OSError, ValueError) as error:
-            if opened is None and isinstance(error, AudioError):
-                raise
-            reason = getattr(error, "strerror", None) or error
-            raise AudioError(
-                f"{self.name}: not readable ({reason}), expected an audio file"
-            ) from error
+            reason = getattr(error, "strerror", None) or str(error)
+            message = f"{self.name}: not readable ({reason}), expected an audio file"
+            raise AudioError(message) from error
 
     def _check(self) -> None:
         file, expected = self._file, None

@@ -1,7 +1,8 @@
 """Recordings written block by block, and under their name only once they are whole.
 
 The container follows the name, or is that of the recording that was read. The encoding
-is the recording's own where the container can hold it. A sample beyond full scale is
+is the recording's own where the container can hold it and libsndfile writes it without
+harm, else the nearest. A sample beyond full scale is
 clipped, with an `AudioWarning` that says how high the peak was; FLOAT and DOUBLE keep
 it. Integers are rounded, so that what is only copied comes out as it was.
 """
@@ -44,20 +45,18 @@ CONTAINERS: dict[str, tuple[str, ...]] = {
     ".sph": ("NIST",),
     ".voc": ("VOC",),
 }
-BITS = {
-    "PCM_S8": 8,
-    "PCM_U8": 8,
-    "PCM_16": 16,
-    "PCM_24": 24,
-    "PCM_32": 32,
-    "ALAC_16": 16,
-    "ALAC_20": 20,
-    "ALAC_24": 24,
-    "ALAC_32": 32,
-}
+BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
+BITS["ALAC_16"] = 16
 FLOATS = {"FLOAT": 32, "DOUBLE": 64}
+# Encodings that keep the length, and at full scale the signal. Others, of telephones of
+# old, do not, nor does libsndfile's ALAC of more than 16 bits.
+KEPT = {*BITS, *FLOATS, "ULAW", "ALAW", "VORBIS", "OPUS", "MPEG_LAYER_III"}
+# Where libsndfile takes a byte that fills up for a sample.
+ODD = {(c, s) for c in ("AIFF", "VOC") for s in ("PCM_S8", "ULAW", "ALAW")}
+ODD.add(("AIFF", "PCM_U8"))
 # What comes next to an encoding that a container has not.
-NEXT = {"FLOAT": "PCM_24", "DOUBLE": "PCM_24", "PCM_32": "PCM_24", "ALAC_24": "PCM_24"}
+NEXT = {"FLOAT": "PCM_24", "DOUBLE": "PCM_24", "PCM_32": "PCM_24"}
+NEXT |= {"ALAC_20": "PCM_24", "ALAC_24": "PCM_24", "ALAC_32": "PCM_32"}
 # Containers whose sizes have 32 bits.
 SMALL = {"WAV", "WAVEX", "AIFF", "AU"}
 LARGEST = 2**32 - 2**16
@@ -125,13 +124,12 @@ def choose_layout(
         if known is None:
             raise AudioError(f"{name}: expected a name ending in {[*CONTAINERS]}")
         container = container if container in known else known[0]
-    if subtype is not None:
-        subtype = subtype.upper()
-        if not _possible(container, subtype):
-            some = sorted(soundfile.available_subtypes(container))
-            raise AudioError(f"{name}: expected a subtype of {some}, got {subtype!r}")
-        return Layout(container, subtype, reader.rate, channels)
-    return Layout(container, _nearest(reader, container), reader.rate, channels)
+    if subtype is None:
+        return Layout(container, _nearest(reader, container), reader.rate, channels)
+    possible = [own for own in sorted(KEPT) if _possible(container, own)]
+    if subtype.upper() not in possible:
+        raise AudioError(f"{name}: expected a subtype of {possible}, got {subtype!r}")
+    return Layout(container, subtype.upper(), reader.rate, channels)
 
 
 def _nearest(reader: AudioReader, container: str) -> str:
@@ -139,16 +137,19 @@ def _nearest(reader: AudioReader, container: str) -> str:
     own = reader.subtype
     uncoded = own in BITS or own in FLOATS
     candidates = [own] if uncoded or container == reader.container else []
-    for subtype in [*candidates, NEXT.get(own, "")]:
-        if subtype and _possible(container, subtype):
+    for subtype in [*candidates, NEXT.get(own, "PCM_16")]:
+        if _possible(container, subtype):
             return subtype
     return soundfile.default_subtype(container) or "PCM_16"
 
 
 def _possible(container: str, subtype: str) -> bool:
+    """Say whether libsndfile can write an encoding, and does so without harm."""
+    if subtype not in KEPT or (container, subtype) in ODD:
+        return False
     try:
         return soundfile.check_format(container, subtype)
-    except (ValueError, KeyError):
+    except ValueError:
         return False
 
 
@@ -206,7 +207,11 @@ class AudioWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
+        try:
+            self._file.close()
+        except soundfile.SoundFileError as failure:
+            if kind is None:
+                raise self._failed(failure) from failure
         if kind is None and self.peak > 1 and self.layout.subtype not in FLOATS:
             over = 20 * np.log10(self.peak)
             text = f"{self.name}: clipped, its peak of {self.peak:.4g} is {over:.2g} dB"
@@ -249,9 +254,12 @@ class AudioWriter:
         try:
             self._file.write(encoded)
         except (soundfile.SoundFileError, AssertionError) as error:
-            # soundfile asserts that all was written
-            reason = reason_of(error) or "in part only: is the disk full?"
-            raise AudioError(f"{self.name}: not written ({reason})") from error
+            raise self._failed(error) from error
+
+    def _failed(self, error: Exception) -> AudioError:
+        # soundfile asserts that all was written, without a word
+        reason = reason_of(error) or "in part only: is the disk full?"
+        return AudioError(f"{self.name}: not written ({reason})")
 
     def _check_size(self) -> None:
         layout = self.layout
