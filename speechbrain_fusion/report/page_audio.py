@@ -23,7 +23,7 @@ NUMBERED = re.compile(r"(enhanced|target)_(\d+)")
 TITLES = {"mixture": "noisy", "enhanced": "enhanced", "target": "clean"}
 KINDS = {"enhanced": "estimate", "target": "talker"}
 # Below, a spectrogram is dark wherever the loudest cell is.
-SILENT = -100.0
+SILENT = -85.0
 PEAK = 32767 / 32768
 
 

@@ -40,15 +40,15 @@ class Scale:
         return self.start + part * (self.end - self.start)
 
 
-def ticks(low: float, high: float, count: int = 5) -> list[float]:
+def ticks(low: float, high: float, least: int = 3) -> list[float]:
     """Choose round values in a range.
 
     Arguments
     ---------
     low, high : float
         The range.
-    count : int
-        About so many.
+    least : int
+        So many at least; there are no more than two and a half times as many.
 
     Returns
     -------
@@ -67,9 +67,13 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     """
     if not high > low:
         raise ValueError(f"expected low < high, got {low:g} and {high:g}")
-    rough = (high - low) / count
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(x * power for x in (1.0, 2.0, 5.0, 10.0) if rough <= x * power * 1.001)
+    power = 10.0 ** math.ceil(math.log10(high - low))
+    steps = (x * power / 10**n for n in range(9) for x in (1.0, 0.5, 0.2))
+    found = (_multiples(low, high, step) for step in steps)
+    return next(values for values in found if len(values) >= least)
+
+
+def _multiples(low: float, high: float, step: float) -> list[float]:
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [round(number * step, 12) for number in range(first, last + 1)]
 
@@ -156,7 +160,7 @@ def line_chart(
     y = Scale(*around([y for _, y in points]), HEIGHT - BOTTOM, TOP)
     across_ticks = _whole(points) if whole else ticks(x.low, x.high)
     parts = [
-        *(_level(y(value), value) for value in ticks(y.low, y.high, 4)),
+        *(_level(y(value), value) for value in ticks(y.low, y.high)),
         *(_below(x(value), value, HEIGHT - BOTTOM + 16) for value in across_ticks),
         _across(across, HEIGHT - 3),
         *([_upright(x(mark))] if mark is not None else []),
@@ -230,7 +234,7 @@ def row_chart(rows: Sequence[Row], label: str, across: str) -> Html:
     bottom = TOP + ROW * len(rows)
     left = 30 + 6.2 * min(LETTERS, max(len(row.name) for row in rows))
     x = Scale(*around(values), left, WIDTH - RIGHT)
-    marks = ticks(x.low, x.high, 4)
+    marks = ticks(x.low, x.high)
     parts = [
         *(_upright(x(value), bottom, "grid") for value in marks),
         *(_below(x(value), value, bottom + 15) for value in marks),
@@ -248,9 +252,22 @@ def _ok(value: float) -> bool:
     return math.isfinite(value)
 
 
+def shortened(name: str) -> str:
+    """Leave out the middle of a long name: talkers differ at both ends.
+
+    Example
+    -------
+    >>> shortened("t27.linda.scotland_t26.m7.gb")
+    't27.lind…26.m7.gb'
+    """
+    half = LETTERS // 2
+    return name if len(name) <= LETTERS else f"{name[:half]}…{name[-half:]}"
+
+
 def _draw_row(row: Row, x: Scale, y: float) -> Html:
-    short = row.name if len(row.name) <= LETTERS else row.name[: LETTERS - 1] + "…"
-    name = tag("text", tag("title", row.name), short, x=0, y=y + 4, class_="row")
+    name = tag(
+        "text", tag("title", row.name), shortened(row.name), x=0, y=y + 4, class_="row"
+    )
     count = tag("text", f"{row.count}", x=x.start - 8, y=y + 4, class_="count")
     cloud = [
         tag("circle", cx=f"{x(value):.1f}", cy=y, r=2, class_=f"cloud {style}")

@@ -35,7 +35,7 @@ def drawable(values: Sequence[Condition]) -> str:
 
     Example
     -------
-    >>> drawable(["wind", "rain", "wind"]), drawable([0.0, 5.0, 5.0])
+    >>> drawable(["wind", "rain"] * 2), drawable([0.0, 5.0] * 2)
     ('names', 'levels')
     >>> drawable(["wind", "wind"]), drawable([x / 7 for x in range(30)])
     ('', 'numbers')
@@ -43,9 +43,10 @@ def drawable(values: Sequence[Condition]) -> str:
     kinds = len({*values})
     if kinds < 2:
         return ""
+    repeated = kinds <= len(values) / 2
     if all(isinstance(x, float) for x in values):
-        return "levels" if kinds <= FEW else "numbers"
-    return "names" if kinds <= min(MOST_NAMES, len(values) - 1) else ""
+        return "levels" if repeated and kinds <= FEW else "numbers"
+    return "names" if repeated and kinds <= MOST_NAMES else ""
 
 
 def conditions(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, list[Condition]]:

@@ -11,12 +11,13 @@ from speechbrain_fusion.report.page_audio import (
 )
 from speechbrain_fusion.report.page_charts import ticks
 from speechbrain_fusion.report.page_html import Html, join, tag
-from speechbrain_fusion.report.page_run import GROUPS, Run, item_means
+from speechbrain_fusion.report.page_run import GROUPS, Kept, Run, item_means
 from speechbrain_fusion.report.page_scores import (
     badge,
     extremes_table,
     gain_class,
     gain_text,
+    ranked,
     what_it_is,
 )
 from speechbrain_fusion.report.page_text import metric_text, score_text, seconds_text
@@ -43,7 +44,7 @@ def listen_section(run: Run) -> Html:
     Html
         The content of the section.
     """
-    sounds, left_out = load_sounds(run.kept)
+    sounds, left_out = load_sounds(by_rank(run))
     places = {x.item.id: f"item-{number}" for number, x in enumerate(sounds, 1)}
     parts = [extremes_table(run, places)]
     if not sounds:
@@ -59,6 +60,17 @@ def listen_section(run: Run) -> Html:
             parts.append(tag("h3", HEADINGS[group]))
             parts += [player(run, x, places[x.item.id]) for x in found]
     return join(parts)
+
+
+def by_rank(run: Run) -> list[Kept]:
+    """Order kept items: the worst first among the worst, the best among the best."""
+    places = {name: place for place, (name, _) in enumerate(ranked(run))}
+
+    def order(item: Kept) -> int:
+        sign = {"worst": 1, "best": -1}.get(group_of(item), 0)
+        return sign * places.get(item.id, 0)
+
+    return sorted(run.kept, key=order)
 
 
 def _how_to(sounds: Sequence[Sounds]) -> Html:
@@ -112,7 +124,9 @@ def player(run: Run, sounds: Sounds, place: str) -> Html:
     """
     name = sounds.item.id
     heading = tag("h4", name, id=f"{place}-name")
-    badges = [badge(why) for why in sounds.item.why]
+    # in the order of the page, then what the page does not know
+    reasons = dict.fromkeys([x for x in GROUPS if x in sounds.item.why])
+    badges = [badge(why) for why in reasons | dict.fromkeys(sounds.item.why)]
     what = tag("p", what_it_is(run, name), class_="what")
     head = tag("header", tag("div", heading, *badges, class_="title"), what)
     body = [_player(run, sounds, name)] if sounds.sounds else []
@@ -143,61 +157,25 @@ def _changes(sounds: Sounds) -> list[str]:
 
 def _scores(run: Run, name: str) -> Html:
     scores: Mapping[str, Any] = run.rows.get(name, {}).get("scores", {})
-    cells = []
-    for metric in sorted(scores, key=lambda x: x != run.metric):
-        means = item_means(scores[metric])
-        before, after = means.get("unprocessed"), means.get("enhanced")
-        cells.append(
-            tag(
-                "div",
-                tag("dt", metric_text(metric)),
-                tag(
-                    "dd",
-                    score_text(metric, before),
-                    tag("span", " → ", class_="arrow"),
-                    tag("b", score_text(metric, after)),
-                    tag(
-                        "span",
-                        gain_text(metric, before, after),
-                        class_=gain_class(metric, before, after),
-                    ),
-                ),
-            )
-        )
+    order = sorted(scores, key=lambda x: x != run.metric)
+    cells = [_score(metric, item_means(scores[metric])) for metric in order]
     return tag("dl", *cells, class_="scores") if cells else Html("")
 
 
-def _player(run: Run, sounds: Sounds, name: str) -> Html:
-    seconds = f"{sounds.seconds:.3f}"
-    buttons = [
-        tag(
-            "button",
-            *([tag("kbd", f"{number}")] if number <= KEYS else []),
-            tag("span", sound.title),
-            type="button",
-            aria_pressed="true" if number == 1 else "false",
-            aria_keyshortcuts=f"{number}" if number <= KEYS else None,
-        )
-        for number, sound in enumerate(sounds.sounds, 1)
-    ]
-    bar = tag(
-        "div",
-        tag("button", _icon(), type="button", class_="play", aria_label="Play"),
-        tag("div", *buttons, class_="signals", role="group", aria_label="Signal"),
-        tag(
-            "input",
-            type="range",
-            min=0,
-            max=seconds,
-            step=0.01,
-            value=0,
-            aria_label="Position",
-            aria_valuetext=f"0.0 of {sounds.seconds:.1f} seconds",
-        ),
-        tag("span", f"0.0 / {seconds_text(sounds.seconds)}", class_="time"),
-        class_="bar",
-        hidden=True,
+def _score(metric: str, means: Mapping[str, float]) -> Html:
+    before, after = means.get("unprocessed"), means.get("enhanced")
+    better = gain_text(metric, before, after)
+    values = tag(
+        "dd",
+        score_text(metric, before),
+        tag("span", " → ", class_="arrow"),
+        tag("b", score_text(metric, after)),
+        tag("span", better, class_=gain_class(metric, before, after)),
     )
+    return tag("div", tag("dt", metric_text(metric)), values)
+
+
+def _player(run: Run, sounds: Sounds, name: str) -> Html:
     natives = [
         tag(
             "figure",
@@ -208,13 +186,49 @@ def _player(run: Run, sounds: Sounds, name: str) -> Html:
     ]
     return tag(
         "div",
-        bar,
+        _bar(sounds),
         _pictures(run, sounds),
         tag("div", *natives, class_="natives"),
         class_="player",
         role="group",
         aria_label=f"Player of {name}",
-        data_seconds=seconds,
+        data_seconds=f"{sounds.seconds:.3f}",
+    )
+
+
+def _bar(sounds: Sounds) -> Html:
+    """Make the controls, which the page's script shows."""
+    buttons = [_button(x.title, number) for number, x in enumerate(sounds.sounds, 1)]
+    slider = tag(
+        "input",
+        type="range",
+        min=0,
+        max=f"{sounds.seconds:.3f}",
+        step=0.01,
+        value=0,
+        aria_label="Position",
+        aria_valuetext=f"0.0 of {sounds.seconds:.1f} seconds",
+    )
+    time = tag("span", f"0.0 / {seconds_text(sounds.seconds)}", class_="time")
+    return tag(
+        "div",
+        tag("button", _icon(), type="button", class_="play", aria_label="Play"),
+        tag("div", *buttons, class_="signals", role="group", aria_label="Signal"),
+        tag("div", slider, time, class_="seek"),
+        class_="bar",
+        hidden=True,
+    )
+
+
+def _button(title: str, number: int) -> Html:
+    known = f"{number}" if number <= KEYS else None
+    return tag(
+        "button",
+        *([tag("kbd", known)] if known else []),
+        tag("span", title),
+        type="button",
+        aria_pressed="true" if number == 1 else "false",
+        aria_keyshortcuts=known,
     )
 
 
@@ -282,7 +296,7 @@ def _panel(sound: Sound, sounds: Sounds, channel: int, name: str) -> Html:
 
 
 def _times(seconds: float) -> list[Html]:
-    marks = [x for x in ticks(0, seconds, 4) if x <= seconds]
+    marks = [x for x in ticks(0, seconds) if x <= seconds]
     return [
         tag(
             "span",

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from speechbrain_fusion.metrics.info import metric_info
 from speechbrain_fusion.metrics.table import MEAN, SYSTEMS
 from speechbrain_fusion.report.page_audio import data_uri
 from speechbrain_fusion.report.page_html import Html, join, tag
@@ -18,7 +19,6 @@ from speechbrain_fusion.report.page_run import (
 from speechbrain_fusion.report.page_scores import gain_class, scrolling
 from speechbrain_fusion.report.page_text import (
     direction,
-    metric_text,
     name_text,
     score_text,
     without_machine,
@@ -81,17 +81,30 @@ def principal_figures(run: Run) -> Html:
     return tag("div", *cards, class_="cards") if cards else Html("")
 
 
+def metric_title(metric: str) -> list[str]:
+    """Name a metric, with an arrow to what is better and its unit apart.
+
+    Example
+    -------
+    >>> metric_title("si_sdr")
+    ['SI-SDR ↑ ', '<span class="unit">dB</span>']
+    """
+    unit = metric_info(metric).unit
+    name = f"{name_text(metric)} {direction(metric)} "
+    return [name, *([tag("span", unit, class_="unit")] if unit else [])]
+
+
 def _card(metric: str, figures: Figures) -> Html:
     before, after = figures.get("unprocessed"), figures.get("enhanced")
     gain = score_text(metric, figures.get("gain"), sign=True)
     return tag(
         "div",
-        tag("p", f"{metric_text(metric)} {direction(metric)}", class_="what"),
+        tag("p", *metric_title(metric), class_="what"),
         tag("p", score_text(metric, after), class_="large"),
         tag(
             "p",
             tag("span", gain, class_=gain_class(metric, before, after)),
-            f" from {score_text(metric, before)}",
+            tag("span", f" from {score_text(metric, before)}"),
             class_="from",
         ),
         class_="card",
@@ -130,8 +143,7 @@ def results_section(run: Run) -> Html:
 def _metric(metric: str, about: Mapping[str, Any], references: Sequence[str]) -> Html:
     """Lay out a metric: the mean over its channels, then each of them."""
     channels = about["channels"]
-    title = [metric_text(metric), tag("span", f" {direction(metric)}", class_="better")]
-    rows = [_means(metric, [*title], channels[MEAN], references, "mean")]
+    rows = [_means(metric, metric_title(metric), channels[MEAN], references, "mean")]
     rows += [
         _means(metric, [name.replace("_", " ")], figures, references, "channel")
         for name, figures in channels.items()

@@ -150,10 +150,10 @@ def test_it_says_what_was_run(page):
 def test_the_results_have_every_metric_channel_and_system(page):
     text = page.text("results")
     # the mean over 12 items of n + 3.25, and of the left channel n + 3
-    assert "SI-SDR / dB ↑ 3.75 8.75 +5.00" in text
+    assert "SI-SDR ↑ dB 3.75 8.75 +5.00" in text
     assert "left 3.50 8.50 +5.00" in text
     assert "right 4.00 9.00 +5.00" in text
-    assert "ILD error / dB ↓ 8.00 3.00 +5.00" in text
+    assert "ILD error ↓ dB 8.00 3.00 +5.00" in text
 
 
 def test_references_have_columns(tmp_path):

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -15,6 +16,9 @@ from tests.report.runs import RISE, SECONDS, SIGNALS, START, chirp, write_run
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium")
+ClientConfig = pytest.importorskip(
+    "selenium.webdriver.remote.client_config"
+).ClientConfig
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
@@ -28,11 +32,16 @@ OPTIONS = (
     "--disable-gpu",
     "--disable-background-networking",
     "--disable-dev-shm-usage",
+    "--disable-software-rasterizer",
+    "--disable-extensions",
+    "--disable-component-update",
+    "--disable-crash-reporter",
+    "--no-first-run",
     "--hide-scrollbars",
     "--autoplay-policy=no-user-gesture-required",
 )
 # Seconds until what is waited for must be there, also on a busy machine.
-PATIENCE = 120
+PATIENCE = 300
 PLAYER = "document.querySelector('.player').player"
 LOUD = """
 const player = document.querySelector('.player').player;
@@ -90,7 +99,10 @@ def browser():
         "goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"}
     )
     service = webdriver.ChromeService(executable_path=DRIVER)
-    driver = webdriver.Chrome(options=options, service=service)
+    # a busy machine takes longer to start a browser than Selenium waits
+    module = "selenium.webdriver.chromium.remote_connection.ClientConfig"
+    with mock.patch(module, lambda **x: ClientConfig(**{**x, "timeout": PATIENCE})):
+        driver = webdriver.Chrome(options=options, service=service)
     driver.set_script_timeout(PATIENCE)
     yield driver
     driver.quit()
