@@ -46,7 +46,9 @@ def describe(system: Any) -> dict[str, Any]:
             "causal and process (see speechbrain_fusion.models.System)"
         )
     facts = {name: getattr(system, name) for name in SEEN[:-1]}
-    return facts | {"latency": system.latency if system.causal else None}
+    return facts | {
+        "latency": getattr(system, "latency", None) if system.causal else None
+    }
 
 
 def _text(value: Any) -> bool:

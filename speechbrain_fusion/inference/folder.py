@@ -49,6 +49,8 @@ HEAD = """\
 #     speechbrain_fusion.inference.load(FOLDER)
 """
 
+UNREADABLE = (OSError, KeyError, TypeError, ValueError, AttributeError)
+
 
 def write_model(
     folder: Path | str,
@@ -182,10 +184,11 @@ def _inference_yaml(path: Path) -> tuple[str, int]:
     try:
         tree = ruamel.yaml.YAML().load(path.read_text(encoding="utf-8"))
         rate, [module] = int(tree[RATE]), tree[MODULES].values()
-    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (*UNREADABLE, ruamel.yaml.error.YAMLError) as error:
+        reason = " ".join(f"{error}".split())
         raise ValueError(
             f"{path}: expected the resolved YAML of a run with {RATE} and one network "
-            f"in {MODULES} ({error})"
+            f"in {MODULES} ({reason:.200})"
         ) from error
     model = _plain(module, {})
     # one for each place: ruamel makes an anchor of what it meets twice

@@ -140,7 +140,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             f"{path}: not a file of tensors, expected what torch.save makes of a state "
             f"dict ({reason})"
         ) from error
-    if not isinstance(state, Mapping):
+    if not isinstance(state, Mapping) or not state:
         raise ValueError(f"{path}: expected tensors by name, got {type(state)}")
     # a pickle may give the same memory to many tensors
     room = path.stat().st_size

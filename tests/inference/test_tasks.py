@@ -1,9 +1,11 @@
 """Arrays in and out of trained models: kind, level, length and rate stay."""
 
+import io
 import math
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from torch import nn
 
@@ -12,8 +14,9 @@ from speechbrain_fusion.inference import (
     SpeechEnhancer,
     SpeechSeparator,
     load,
-    tasks,
 )
+from speechbrain_fusion.inference import model as base
+from speechbrain_fusion.inference.long_audio import process_array
 from tests.inference.model_folders import RATE, TASKS, YAMLS, make_folder, make_run
 
 
@@ -204,7 +207,7 @@ def test_parameters_are_frozen_in_evaluation(models):
 
 
 def test_like_lengths_are_computed_together(monkeypatch):
-    monkeypatch.setattr(tasks, "BATCH_SECONDS", 0.1)
+    monkeypatch.setattr(base, "BATCH", 0.1)
     model = wired()
     signals = [torch.rand(time) for time in (100, 800, 90, 400, 390, 2000)]
     results = model.enhance_batch(signals, RATE)
@@ -213,6 +216,83 @@ def test_like_lengths_are_computed_together(monkeypatch):
         *((1, 1, 2000), (1, 1, 800), (2, 1, 400), (2, 1, 100)),
     ]
     assert model.enhance_batch([], RATE) == []
+
+
+@pytest.mark.parametrize("kind", ["binaural", "binaural_stft", "talkers", "mask"])
+def test_long_arrays_are_processed_in_constant_memory(kind, models, monkeypatch):
+    model = models[kind]
+    signal = suited(model, 2 * RATE)
+    whole = run(model, signal, RATE)
+    monkeypatch.setattr(base, "CHUNK", 1.0)
+    asked = []
+
+    def process(system, item, rate):
+        asked.append((*item.shape, rate))
+        return process_array(system, item, rate, 1.0, 0.25)
+
+    monkeypatch.setattr(base, "process_array", process)
+    short = suited(model, 500)
+    long, alone = run_batch(model, [signal, short], RATE)
+    assert {*asked} == {(model.system.inputs, 2 * RATE, RATE)}
+    torch.testing.assert_close(alone, run(model, short, RATE))
+    assert long.shape == whole.shape
+    if model.system.causal:
+        torch.testing.assert_close(long, whole, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("rate", [RATE, 11025])
+@pytest.mark.parametrize("kind", ["binaural", "mask"])
+def test_files_and_bytes_give_what_arrays_give(kind, rate, models, tmp_path):
+    model, signal = models[kind], 0.1 * torch.randn(2, 3000)
+    soundfile.write(tmp_path / "noisy.wav", signal.T.numpy(), rate, "FLOAT")
+    expected = model.enhance(signal, rate).numpy()
+    written = model.enhance_file(tmp_path / "noisy.wav", tmp_path / "clean.wav")
+    assert written == tmp_path / "clean.wav"
+    np.testing.assert_allclose(soundfile.read(written)[0].T, expected, atol=1e-5)
+    data = model.enhance_bytes((tmp_path / "noisy.wav").read_bytes())
+    found, found_rate = soundfile.read(io.BytesIO(data))
+    assert found_rate == rate
+    np.testing.assert_allclose(found.T, expected, atol=1e-5)
+
+
+def test_talkers_get_a_file_each(models, tmp_path):
+    model, signal = models["talkers"], 0.1 * torch.randn(3000)
+    soundfile.write(tmp_path / "noisy.wav", signal.numpy(), RATE, "FLOAT")
+    written = model.separate_file(tmp_path / "noisy.wav", tmp_path / "talker.wav")
+    assert [path.name for path in written] == ["talker_1.wav", "talker_2.wav"]
+    expected = model.separate(signal, RATE).numpy()
+    found = [soundfile.read(path)[0] for path in written]
+    np.testing.assert_allclose(np.stack(found), expected, atol=1e-5)
+    parts = model.separate_bytes((tmp_path / "noisy.wav").read_bytes())
+    read = [soundfile.read(io.BytesIO(part))[0] for part in parts]
+    np.testing.assert_array_equal(read, found)
+
+
+@pytest.mark.parametrize("kind", ["mask", "talkers"])
+def test_of_many_files_the_broken_ones_are_named(kind, models, tmp_path, capfd):
+    model = models[kind]
+    for name, time in {"a.wav": 300, "b.wav": 3000, "c.wav": 200}.items():
+        soundfile.write(tmp_path / name, 0.1 * np.ones(time), RATE)
+    (tmp_path / "b.wav").write_bytes(b"RIFF")
+    names = ("a.wav", "b.wav", "c.wav", "d.wav")
+    paths, outputs = [tmp_path / x for x in names], [tmp_path / "o" / x for x in names]
+    files = model.separate_files if kind == "talkers" else model.enhance_files
+    failures = files(paths, outputs, progress=False)
+    assert [path.name for path, _ in failures] == ["b.wav", "d.wav"]
+    stems = {path.stem[0] for path in (tmp_path / "o").iterdir()}
+    assert stems == {"a", "c"}
+    assert not capfd.readouterr().err
+
+
+def test_causal_models_stream(models):
+    model = models["binaural"]
+    stream, signal = model.stream(), torch.randn(2, 300)
+    parts = [stream.step(part) for part in signal.split(70, -1)] + [stream.flush()]
+    out = torch.cat(parts, -1)[:, stream.latency :]
+    torch.testing.assert_close(out, model.enhance(signal, RATE), atol=1e-5, rtol=1e-4)
+    assert stream.latency == model.config["latency"]
+    with pytest.raises(ValueError, match="causal"):
+        models["mask"].stream()
 
 
 BAD = {
