@@ -7,6 +7,7 @@ so does as much of the output, which is thus always exactly `latency` samples la
     out      0  0  0 |  0  0  0  0  0 | y0 ...         with a latency of 8
 """
 
+import math
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -190,7 +191,10 @@ class Stream:
             piece, waiting = wide[..., start : start + hops * hop], wide[..., -hop:]
         if not hops:
             return ready[..., phase : phase + time].clone(), [waiting, ready, *states]
-        y, *states = self._model(piece, *states)
+        if min(self._samples) >= self.latency:
+            y, *states = self._model.advance(piece, states)
+        else:
+            y, *states = self._model(piece, *states)
         y = torch.cat([ready, y], -1)
         lanes = [waiting, y[..., -hop:], *states]
         if hops > MANY_HOPS:
@@ -250,7 +254,7 @@ class Stream:
             raise ValueError(f"stream: expected floating-point samples, got {x.dtype}")
         full = full.to(self._lanes[0])
         # a sum is soon made, and is not finite if one sample is not
-        if not full.sum().isfinite() and not full.isfinite().all():
+        if not math.isfinite(full.sum()) and not full.isfinite().all():
             raise ValueError("stream: expected finite samples, got NaN or infinity")
         return full
 

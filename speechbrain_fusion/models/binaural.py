@@ -199,7 +199,7 @@ class BinauralTasNet(nn.Module):
         """Mark the frames inside each item: [batch, 1, 1, frames], or None."""
         memory = current_memory()
         if memory is not None and memory.valid is not None:
-            return along(memory.valid, latent, -1)
+            return along(memory.valid, latent.dim(), -1)
         if lengths is None:
             return None
         count = self.filterbank.frames((lengths * time).round())

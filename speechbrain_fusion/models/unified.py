@@ -311,7 +311,7 @@ class UnifiedSeparator(nn.Module):
             features = F.relu(self.encoder(whole))
         memory = current_memory()
         if memory is not None and memory.valid is not None:
-            return features * along(memory.valid, features, -1)
+            return features * along(memory.valid, features.dim(), -1)
         return blank(features, self._frames(signal, lengths))
 
     def _whole(self, signal: Tensor) -> Tensor:

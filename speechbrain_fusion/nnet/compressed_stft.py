@@ -136,7 +136,7 @@ class CompressedSTFT(nn.Module):
         weight = self.window.square().to(frames)[:, None].expand_as(frames)
         both = torch.stack([frames, weight], 1)
         if memory.valid is not None:
-            both = both * along(memory.valid, both, -1)
+            both = both * along(memory.valid, both.dim(), -1)
         signal, weight = memory.overlap(overlap_add(both, self.hop), time).unbind(1)
         hops = self.fft_size // self.hop - 1
         return memory.silence_start(signal / weight.clamp(min=FLOOR), hops)

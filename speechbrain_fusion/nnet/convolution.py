@@ -18,14 +18,13 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from speechbrain_fusion.nnet.exporting import is_exporting
+from speechbrain_fusion.nnet.stepping import step_depthwise, step_pointwise, stepping
 from speechbrain_fusion.nnet.streaming import current_memory, pad_past
 
 # Taps of the direct sum that take as long as the FFTs, forward and backward. On a CPU
 # benchmarks/depthwise.py finds it between 64 and 128; on CUDA it is not measured:
 # both are bound by memory there, and the FFTs read and write some 16 times.
 FFT_TAPS = {"cpu": 80, "cuda": 64}
-# Up to as many frames of a stream are computed one by one, on a CPU.
-FEW_FRAMES = 6
 # A longer signal is cut: longer FFTs leave the cache (three times slower at 600 000).
 FFT_FRAMES = 16384
 
@@ -65,8 +64,42 @@ class PointwiseConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [batch, ears, in_channels, frames] to [batch, ears, out, frames]."""
-        y = torch.matmul(self.weight, x)
-        return y if self.bias is None else y.add_(self.bias)
+        own = x.dim() == 4 and x.shape[1] == len(self.weight)
+        if own and stepping():
+            return step_pointwise(x, self.weight, self.bias)
+        return pointwise(x, self.weight, self.bias)
+
+
+def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Mix the channels of several networks.
+
+    Arguments
+    ---------
+    x : Tensor
+        [batch, ears, in_channels, frames].
+    weight : Tensor
+        [ears, out_channels, in_channels].
+    bias : Tensor, optional
+        [ears, out_channels, 1].
+
+    Returns
+    -------
+    Tensor
+        [batch, ears, out_channels, frames].
+
+    Example
+    -------
+    >>> pointwise(torch.ones(1, 1, 3, 2), torch.ones(1, 1, 3)).flatten()
+    tensor([3., 3.])
+    """
+    if is_exporting() and x.dim() == 4 and x.shape[1] == weight.shape[0]:
+        # ONNX Runtime packs this one's weights once, where a product takes the triple
+        image, filters = x.flatten(1, 2).unsqueeze(2), weight.flatten(0, 1)
+        offset = None if bias is None else bias.flatten()
+        y = F.conv2d(image, filters[..., None, None], offset, groups=weight.shape[0])
+        return y.squeeze(2).unflatten(1, weight.shape[:2])
+    y = torch.matmul(weight, x)
+    return y if bias is None else y.add_(bias)
 
 
 class DepthwiseConv(nn.Module):
@@ -125,15 +158,10 @@ class DepthwiseConv(nn.Module):
 
     def _continue(self, x: Tensor) -> Tensor:
         """Convolve a piece of a signal behind what was heard before."""
-        taps, frames, reach = self.weight.shape[-1], x.shape[-1], self.padding[0]
-        wide, sizes = pad_past(x, reach), (self.weight, self.dilation)
+        wide = pad_past(x, self.padding[0])
         if is_exporting():
-            return direct_depthwise(wide, *sizes, (0, 0))
-        if frames <= FEW_FRAMES:
-            return few_depthwise(wide, *sizes, frames)
-        if fft_pays(taps, 2 * reach, frames, x.device.type):
-            return fft_depthwise(wide, *sizes, self.padding)[..., reach:]
-        return direct_depthwise(wide, *sizes, (0, 0))
+            return direct_depthwise(wide, self.weight, self.dilation, (0, 0))
+        return step_depthwise(wide, self.weight, self.dilation)
 
 
 def same_padding(kernel_size: int, dilation: int, causal: bool) -> tuple[int, int]:
@@ -231,39 +259,6 @@ def direct_depthwise(
     image = padded.unflatten(-1, (-1, dilation))
     y = F.conv2d(image, kernel, groups=kernel.shape[0])
     return y.flatten(2)[..., :out].unflatten(1, x.shape[1:3])
-
-
-def few_depthwise(x: Tensor, weight: Tensor, dilation: int, frames: int) -> Tensor:
-    """Compute a depthwise convolution's last frames alone, one by one.
-
-    For up to `FEW_FRAMES` that takes less time than a library's convolution takes to
-    begin.
-
-    Arguments
-    ---------
-    x : Tensor
-        [batch, ears, channels, (taps - 1) * dilation + frames].
-    weight : Tensor
-        [ears, channels, taps].
-    dilation : int
-        Frames between two taps.
-    frames : int
-        How many to compute.
-
-    Returns
-    -------
-    Tensor
-        [batch, ears, channels, frames].
-
-    Example
-    -------
-    >>> x, weight = torch.ones(1, 1, 1, 4), torch.ones(1, 1, 3)
-    >>> few_depthwise(x, weight, dilation=1, frames=2).flatten()
-    tensor([3., 3.])
-    """
-    reach = x.shape[-1] - frames
-    parts = [x[..., i : i + reach + 1 : dilation] for i in range(frames)]
-    return torch.stack([torch.linalg.vecdot(part, weight) for part in parts], -1)
 
 
 def fft_depthwise(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from speechbrain_fusion.nnet.convolution import PointwiseConv
 from speechbrain_fusion.nnet.dft import irfft_parts, rfft_parts
 from speechbrain_fusion.nnet.exporting import is_exporting, larger
+from speechbrain_fusion.nnet.stepping import step_overlap_add, stepping
 from speechbrain_fusion.nnet.streaming import current_memory, overlap
 
 
@@ -41,6 +42,8 @@ def overlap_add(frames: Tensor, hop: int) -> Tensor:
     >>> overlap_add(torch.ones(4, 3), hop=2)
     tensor([1., 1., 2., 2., 2., 2., 1., 1.])
     """
+    if stepping():
+        return step_overlap_add(frames, hop)
     parts = frames.unflatten(-2, (-1, hop))
     overlap = parts.shape[-3]
     shifted = [

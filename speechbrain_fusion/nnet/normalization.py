@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from speechbrain_fusion.nnet.stepping import step_channel_norm, stepping
+
 
 class ChannelNorm(nn.Module):
     """Mean and variance over the channels of each frame: causal.
@@ -40,6 +42,8 @@ class ChannelNorm(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Normalize [batch, ears, channels, frames]; the mask changes nothing."""
+        if stepping():
+            return step_channel_norm(x, self.gamma, self.beta, self.eps)
         single = x.to(torch.promote_types(x.dtype, torch.float32))
         gamma, beta = self.gamma.to(single.dtype), self.beta.to(single.dtype)
         return _ChannelNorm.apply(single, gamma, beta, self.eps).to(x.dtype)
@@ -67,6 +71,20 @@ class _ChannelNorm(torch.autograd.Function):
         mean = gamma.mT / gamma.shape[1]
         of_x = (grad * gamma).addcmul_(y, mean @ product, value=-1).sub_(mean @ grad)
         return of_x.mul_(scale), of_gamma, of_beta, None
+
+    @staticmethod
+    def symbolic(graph: Any, x: Any, gamma: Any, beta: Any, eps: float) -> Any:
+        """Tell the ONNX exporter which operators this is."""
+        ones = torch.ones(gamma.type().sizes()[1])
+        scale = graph.op("Constant", value_t=ones)
+        swap = {"perm_i": [0, 1, 3, 2]}
+        # the exporter ends the process where it does not know the number of axes
+        kind = x.type().with_sizes([None] * 4)
+        last = graph.op("Transpose", x, **swap).setType(kind)
+        y = graph.op("LayerNormalization", last, scale, axis_i=-1, epsilon_f=eps)
+        y = graph.op("Transpose", y.setType(kind), **swap)
+        y = graph.op("Add", graph.op("Mul", y, gamma), beta)
+        return y.setType(x.type())
 
 
 class GlobalNorm(ChannelNorm):

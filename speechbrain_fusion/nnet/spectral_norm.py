@@ -151,7 +151,10 @@ class CumulativeNorm(FrameNorm):
             seen, sums = _like(frames, own, axis=2), sums.cumsum(2)
         else:
             axis = 2 - x.dim()
-            seen, sums = along(memory.heard, own, axis), memory.accumulate(sums, axis)
+            seen, sums = (
+                along(memory.heard, own.dim(), axis),
+                memory.accumulate(sums, axis),
+            )
         mean, power = (sums / seen).chunk(2, 1)
         variance = (power - mean.square()).clamp(min=0)
         return mean.to(x.dtype), variance.to(x.dtype)

@@ -11,6 +11,7 @@ States are tensors with the batch first; all begin as zeros, and layers take and
 them in the order in which they are called. A memory belongs to its thread.
 """
 
+import functools
 import threading
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -35,13 +36,14 @@ class Memory:
         they begin with zeros.
     samples : torch.Tensor, optional
         Of each item's signal, shape [batch], if it ends within this piece.
+    settled : bool
+        Whether all frames are known to be the signal's, and its output has begun, so
+        that nothing needs to be masked.
 
     Attributes
     ----------
     left : list of torch.Tensor
         The states for the next piece.
-    number : torch.Tensor
-        Of each frame in the stream, integers from 0, shape [batch, frames].
     valid : torch.Tensor or None
         One where a frame is the signal's, zero else, shape [batch, frames]; None if
         all are.
@@ -58,13 +60,16 @@ class Memory:
     """
 
     def __init__(
-        self, states: Sequence[Tensor] | None = None, samples: Tensor | None = None
+        self,
+        states: Sequence[Tensor] | None = None,
+        samples: Tensor | None = None,
+        settled: bool = False,
     ) -> None:
-        self._states, self._samples = states, samples
+        self._states, self._samples, self._settled = states, samples, settled
         self._outer: Memory | None = None
-        self._early = 0
+        self._early = self._frames = 0
+        self._masks: dict[tuple[int, int], Tensor] = {}
         self.left: list[Tensor] = []
-        self.number: Tensor = torch.empty(0)
         self.valid: Tensor | None = None
 
     def __enter__(self) -> "Memory":
@@ -148,12 +153,10 @@ class Memory:
             raise ValueError(
                 f"a piece: expected a multiple of {hop} samples, got {x.shape[-1]}"
             )
-        before = self.take(x, x.shape[:1], torch.int64)
-        steps = torch.arange(frames, device=x.device)
-        self.number = before.unsqueeze(1) + steps
-        self.leave(before + frames)
-        self._early, own = early, None
-        if early:
+        self._before = self.take(x, x.shape[:1], torch.int64)
+        self.leave(self._before + frames)
+        self._early, self._frames, own = early, frames, None
+        if early and not self._settled:
             own = self.number >= early
         if self._samples is not None:
             end = early + count(self._samples).unsqueeze(1)
@@ -169,7 +172,7 @@ class Memory:
         shape[axis] = frames
         past = self.take(x, shape)
         if masked and self.valid is not None:
-            x = x * along(self.valid, x, axis)
+            x = x * self._mask(x.dim(), axis)
         wide = torch.cat([past, x], axis)
         self.leave(last(wide, frames, axis))
         return wide
@@ -200,10 +203,23 @@ class Memory:
         shape[axis] = 1
         before = self.take(x, shape)
         if self.valid is not None:
-            x = x * along(self.valid.to(x.dtype), x, axis)
+            x = x * self._mask(x.dim(), axis).to(x.dtype)
         sums = before + x.cumsum(axis)
         self.leave(last(sums, 1, axis))
         return sums
+
+    def _mask(self, axes: int, axis: int) -> Tensor:
+        """Shape the mask of frames for a tensor, and keep it for others like that."""
+        if (axes, axis) not in self._masks:
+            assert self.valid is not None
+            self._masks[axes, axis] = along(self.valid, axes, axis)
+        return self._masks[axes, axis]
+
+    @functools.cached_property
+    def number(self) -> Tensor:
+        """Of each frame in the stream, integers from 0, shape [batch, frames]."""
+        steps = torch.arange(self._frames, device=self._before.device)
+        return self._before.unsqueeze(1) + steps
 
     @property
     def heard(self) -> Tensor:
@@ -212,9 +228,11 @@ class Memory:
 
     def silence_start(self, y: Tensor, hops: int) -> Tensor:
         """Silence the first hops of the stream in its output [batch, ..., time]."""
+        if self._settled:
+            return y
         started = (self.number >= hops).to(y.dtype)
         apart = y.unflatten(-1, (started.shape[1], -1))
-        return (apart * along(started, apart, -2)).flatten(-2)
+        return (apart * along(started, apart.dim(), -2)).flatten(-2)
 
 
 class _Local(threading.local):
@@ -300,15 +318,15 @@ def overlap(y: Tensor, time: int) -> Tensor:
     return y[..., :time]
 
 
-def along(mask: Tensor, x: Tensor, axis: int) -> Tensor:
-    """Shape a mask [batch, frames] so that it goes with an axis, counted from behind.
+def along(mask: Tensor, axes: int, axis: int) -> Tensor:
+    """Shape a mask [batch, frames] for a tensor's axis, counted from behind.
 
     Example
     -------
-    >>> along(torch.ones(2, 5), torch.ones(2, 3, 5, 7), axis=-2).shape
+    >>> along(torch.ones(2, 5), axes=4, axis=-2).shape
     torch.Size([2, 1, 5, 1])
     """
-    between, behind = [None] * (x.dim() + axis - 1), [None] * (-axis - 1)
+    between, behind = [None] * (axes + axis - 1), [None] * (-axis - 1)
     index = (slice(None), *between, slice(None), *behind)
     return mask[index]
 

@@ -14,9 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from speechbrain_fusion.nnet.checkpointing import recompute
-from speechbrain_fusion.nnet.convolution import DepthwiseConv, PointwiseConv
+from speechbrain_fusion.nnet.convolution import (
+    DepthwiseConv,
+    PointwiseConv,
+    pointwise,
+)
 from speechbrain_fusion.nnet.normalization import ChannelNorm, GlobalNorm
-from speechbrain_fusion.nnet.streaming import current_memory
+from speechbrain_fusion.nnet.stepping import step_prelu, stepping
 
 Steps = Iterable[tuple[nn.Module, tuple[nn.Module, nn.Module]]]
 
@@ -43,6 +47,8 @@ class PReLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [batch, ears, channels, frames]; the shape stays."""
+        if stepping():
+            return step_prelu(x, self.slope)
         return _PReLU.apply(x, self.slope.to(x.dtype))
 
 
@@ -81,6 +87,13 @@ class _PReLU(torch.autograd.Function):
         positive = torch.ops.aten.threshold_backward(grad, x, 0)
         of_slope = (grad - positive).mul_(x).sum(-1).sum(0)
         return positive.lerp_(grad, slope.unsqueeze(-1)), of_slope
+
+    @staticmethod
+    def symbolic(graph: Any, x: Any, slope: Any) -> Any:
+        """Tell the ONNX exporter which operator this is."""
+        axis = graph.op("Constant", value_t=torch.tensor([-1]))
+        y = graph.op("PRelu", x, graph.op("Unsqueeze", slope, axis))
+        return y.setType(x.type())
 
 
 class TemporalConvBlock(nn.Module):
@@ -231,7 +244,7 @@ class TemporalConvNet(nn.Module):
         x = self.bottleneck(self.input_norm(x, mask))
         pairs = itertools.cycle(zip(self.norms[::2], self.norms[1::2], strict=True))
         steps = zip(self.blocks, pairs, strict=False)
-        if current_memory() is not None:
+        if stepping():
             return self._continue(x, steps)
         if self.checkpointing and torch.is_grad_enabled():
             return self._recompute(x, steps, mask)
@@ -269,7 +282,7 @@ class TemporalConvNet(nn.Module):
         biases: list[Tensor] = [skip.get_parameter("bias") for skip in skips]
         # not stacked: all gradients would be one memory, and clipped several times
         bias = functools.reduce(torch.add, biases)
-        return torch.matmul(weight, updates).add_(bias)
+        return pointwise(updates, weight, bias)
 
 
 def _pass_block(

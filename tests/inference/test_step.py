@@ -1,0 +1,195 @@
+"""A system as a function of piece and state gives what it gives of the whole signal."""
+
+import threading
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from speechbrain_fusion.inference.step import StepModel
+from speechbrain_fusion.models import BinauralTasNet, ConvTasNetMasker, UnifiedSeparator
+from speechbrain_fusion.nnet.streaming import current_memory
+from tests.inference.causal_systems import (
+    KINDS,
+    SYSTEMS,
+    TASNET,
+    assert_near,
+    make,
+    offline,
+)
+
+
+def pieces_of(signal, hop):
+    """Cut whole hops at random, and return what is left too."""
+    pieces, start = [], 0
+    while start + hop <= signal.shape[-1]:
+        longest = (signal.shape[-1] - start) // hop
+        length = hop * int(torch.randint(1, min(longest, 12) + 1, ()))
+        pieces.append(signal[..., start : start + length])
+        start += length
+    return pieces, signal[..., start:]
+
+
+@torch.inference_mode()
+def by_steps(model, signal, states=None):
+    states = model.initial_states(len(signal)) if states is None else states
+    pieces, rest = pieces_of(signal, model.hop)
+    parts = []
+    for piece in pieces:
+        y, *states = model(piece, *states)
+        parts.append(y)
+    silence = -rest.shape[-1] % model.hop + model.delay
+    samples = torch.full((len(signal),), signal.shape[-1])
+    parts.append(model.finish(F.pad(rest, (0, silence)), samples, *states))
+    return torch.cat(parts, -1)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_pieces_give_what_the_whole_signal_gives(name):
+    system = make(name)
+    model = StepModel(system)
+    assert model.delay + model.hop == model.latency == system.latency
+    for hops, more in ((0, 1), (1, 0), (1, 1), (2, 0), (9, 0), (30, model.hop - 1)):
+        time = model.hop * hops + more
+        if name == "stft_unpadded" and time < system.latency:
+            continue
+        signal = torch.randn(2, system.inputs, time)
+        y = by_steps(model, signal)
+        assert (y[..., : model.delay] == 0).all()
+        found = y[..., model.delay : model.delay + time]
+        assert_near(found, offline(system, signal))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_what_is_remembered_matters(name):
+    model = StepModel(make(name))
+    signal = torch.randn(1, model.inputs, 20 * model.hop)
+    with torch.inference_mode():
+        _, *states = model(signal, *model.initial_states())
+        for i, state in enumerate(states):
+            if not state.is_floating_point():
+                continue
+            changed = [*states[:i], state + 0.5, *states[i + 1 :]]
+            one, other = (
+                torch.cat([model(signal, *each)[0]], -1) for each in (states, changed)
+            )
+            assert (one - other).abs().max() > 1e-6, i
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_states_have_one_shape_whatever_the_piece_with_the_batch_first(name):
+    model = StepModel(make(name))
+    initial = model.initial_states(batch=3)
+    shapes = [state.shape for state in initial]
+    assert {shape[0] for shape in shapes} == {3}
+    assert all((state == 0).all() for state in initial)
+    assert [x.shape[1:] for x in model.initial_states(1)] == [s[1:] for s in shapes]
+    for hops in (1, 2, 7, 50):
+        with torch.inference_mode():
+            piece = torch.randn(3, model.inputs, hops * model.hop)
+            y, *states = model(piece, *initial)
+        assert y.shape == (3, model.outputs, hops * model.hop)
+        assert [state.shape for state in states] == shapes
+        assert [state.dtype for state in states] == [x.dtype for x in initial]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_nothing_is_remembered_but_in_the_states(name):
+    model = StepModel(make(name))
+    signals = torch.randn(3, 2, model.inputs, 6 * model.hop)
+    alone = [by_steps(model, signal) for signal in signals[:2]]
+    torch.manual_seed(1)
+    states = [model.initial_states(2) for _ in range(2)]
+    parts = [[], []]
+    with torch.inference_mode():
+        for piece in signals.split(model.hop, -1):
+            for i in (0, 1):
+                before = [state.clone() for state in states[i]]
+                y, *after = model(piece[i], *states[i])
+                again, *_ = model(piece[i], *states[i])
+                assert torch.equal(y, again)
+                assert all(map(torch.equal, before, states[i]))
+                states[i] = after
+                parts[i].append(y)
+    for part, expected in zip(parts, alone, strict=True):
+        assert_near(torch.cat(part, -1), expected[..., : 6 * model.hop])
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_an_item_of_a_batch_is_on_its_own(name):
+    model = StepModel(make(name))
+    signal = torch.randn(2, model.inputs, 8 * model.hop)
+    with torch.inference_mode():
+        first, *states = model(signal, *model.initial_states(2))
+        # the second item begins anew, which is to set its states to zero
+        fresh = [state.clone() for state in states]
+        for state in fresh:
+            state[1] = 0
+        y, *_ = model(signal, *fresh)
+        alone, *_ = model(signal[:1], *(state[:1] for state in states))
+    assert_near(y[1], first[1])
+    assert_near(y[0], alone[0])
+
+
+def test_threads_do_not_hear_each_other():
+    model = StepModel(make("learned_both"))
+    signals = torch.randn(4, 1, 2, 400)
+    expected = [offline(model.system, signal) for signal in signals]
+    found = {}
+
+    def work(i):
+        for _ in range(3):
+            found[i] = by_steps(model, signals[i])[..., model.delay :][..., :400]
+            offline(model.system, signals[i])
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for i, whole in enumerate(expected):
+        assert_near(found[i], whole)
+
+
+def test_gradients_go_through_states():
+    model = StepModel(make("learned_both"))
+    signal = torch.randn(1, 2, 80, requires_grad=True)
+    _, *states = model(signal[..., :40], *model.initial_states())
+    second, *_ = model(signal[..., 40:], *states)
+    (gradient,) = torch.autograd.grad(second[..., :4].sum(), signal)
+    whole = model.system.process(signal)[..., 36:40].sum()
+    torch.testing.assert_close(gradient, torch.autograd.grad(whole, signal)[0])
+
+
+# -- what cannot be --------------------------------------------------------------------
+
+
+def test_systems_that_hear_the_future_are_named():
+    masker = ConvTasNetMasker(8, 2, 6, 7, 9, 3, 2, 1)
+    with pytest.raises(ValueError, match="UnifiedSeparator: expected a causal"):
+        StepModel(UnifiedSeparator(masker, masker, 8))
+    with pytest.raises(ValueError, match="BinauralTasNet: expected a causal"):
+        StepModel(BinauralTasNet(**TASNET, causal=False))
+    system = torch.nn.Identity()
+    system.causal, system.latency = True, 8
+    with pytest.raises(ValueError, match=r"Identity: expected .*\['hop'\]"):
+        StepModel(system)
+
+
+def test_pieces_and_states_that_do_not_fit_are_refused():
+    model = StepModel(make("learned_both"))
+    states, piece = model.initial_states(), torch.randn(1, 2, 8)
+    for time in (0, 3, 9):
+        with pytest.raises(ValueError, match="expected a multiple of 4 samples"):
+            model(torch.randn(1, 2, time), *states)
+    with pytest.raises(ValueError, match="states: expected more than 6"):
+        model(piece, *states[:-1])
+    with pytest.raises(ValueError, match="states: expected 7, got 8"):
+        model(piece, *states, states[-1])
+    with pytest.raises(ValueError, match="2 ears"):
+        model(torch.randn(1, 3, 8), *states)
+    # and the layers are offline again
+    assert current_memory() is None
+    model.system.train()
+    with pytest.raises(ValueError, match="evaluation"):
+        model(piece, *states)
