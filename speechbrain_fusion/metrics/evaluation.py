@@ -19,6 +19,8 @@ from speechbrain_fusion.metrics.table import MetricTable
 
 # Seconds that files of a pair may differ by at their end: a network's frame or two.
 TOLERANCE = 0.1
+# Pairs below which a process takes longer to start than to work.
+WORTH_A_PROCESS = 8
 ROLES = {"noisy": "unprocessed", "estimate": "enhanced"}
 
 
@@ -68,7 +70,7 @@ class Evaluation(NamedTuple):
             "notes": self.notes,
         }
         with written_whole(path) as file:
-            json.dump(content, file, indent=2, ensure_ascii=False)
+            json.dump(content, file, indent=2)
             file.write("\n")
 
 
@@ -90,7 +92,8 @@ def evaluate_files(
     metrics : sequence of str, optional
         Names of `scorers.SCORERS`; by default all that fit the number of channels.
     jobs : int, optional
-        Processes; 1 stays in this one, None takes one per CPU.
+        Processes; 1 stays in this one, None takes one per CPU if there are enough
+        pairs for all.
     progress : bool
         Show a bar on stderr.
 
@@ -118,7 +121,8 @@ def evaluate_files(
     """
     metrics = None if metrics is None else known_metrics(metrics)
     work = functools.partial(_score_pair, metrics=metrics)
-    workers = max(1, min(jobs or joblib.cpu_count(), len(pairs)))
+    jobs = jobs or min(joblib.cpu_count(), len(pairs) // WORTH_A_PROCESS)
+    workers = max(1, min(jobs, len(pairs)))
     results = joblib.Parallel(workers, return_as="generator")(
         joblib.delayed(work)(pair) for pair in pairs
     )

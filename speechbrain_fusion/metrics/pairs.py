@@ -19,6 +19,10 @@ class Pair(NamedTuple):
     estimate: Path
     noisy: Path | None = None
 
+    def files(self) -> list[Path]:
+        """List its files."""
+        return [path for path in self[1:] if isinstance(path, Path)]
+
 
 def match_files(
     reference: Path | str, estimate: Path | str, noisy: Path | str | None = None
@@ -71,18 +75,23 @@ def match_files(
         )
         raise AudioError(f"expected all files or all folders, got {kinds}")
     if not given["reference"].is_dir():
-        return [Pair(given["estimate"].stem, **given)], []
+        return [Pair(_printable(given["estimate"].stem), **given)], []
     return _match({role: _by_name(path) for role, path in given.items()}, given)
 
 
 def _by_name(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in audio_files(folder):
-        name = path.relative_to(folder).with_suffix("").as_posix()
+        name = _printable(path.relative_to(folder).with_suffix("").as_posix())
         if name in found:
             raise AudioError(f"{path} and {found[name]}: two files of one name")
         found[name] = path
     return found
+
+
+def _printable(name: str) -> str:
+    """Write out the bytes of a name that is not valid UTF-8."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _match(

@@ -47,6 +47,39 @@ def summary_text(table: MetricTable) -> str:
     return "\n".join([title, *_aligned(rows, left=3), *notes])
 
 
+def evaluation_text(table: MetricTable) -> str:
+    """Lay out the means of what stands alone, with nothing to compare it to.
+
+    Arguments
+    ---------
+    table : MetricTable
+        Scores of the system "enhanced".
+
+    Returns
+    -------
+    str
+        A row per metric and channel.
+
+    Example
+    -------
+    >>> import torch
+    >>> table = MetricTable(channels=())
+    >>> table.add("enhanced", ["a"], [{}], {"snr": torch.tensor([3.0])})
+    >>> print(evaluation_text(table))
+    1 items; means over scored items
+    metric  unit  channel   mean  scored
+    snr     dB    mean     3.000     1/1
+    """
+    rows: list[Row] = [("metric", "unit", "channel", "mean", "scored")]
+    for metric, channels in table.summary().items():
+        unit = metric_info(metric).unit
+        for name, figures in channels.items():
+            scored = f"{figures['scored']:.0f}/{figures['total']:.0f}"
+            rows.append((metric, unit, name, _number(figures["enhanced"]), scored))
+    title = f"{len(table)} items; means over scored items"
+    return "\n".join([title, *_aligned(rows, left=3)])
+
+
 def condition_text(table: MetricTable, condition: str, metrics: Sequence[str]) -> str:
     """Lay metrics out per value of a condition, e.g. per kind of noise.
 

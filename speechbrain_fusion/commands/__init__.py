@@ -1,0 +1,1 @@
+"""What the command `speechbrain-fusion` does: a module per command, run(options)."""

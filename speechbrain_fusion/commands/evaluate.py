@@ -1,0 +1,65 @@
+"""`speechbrain-fusion evaluate`: scores of files against their references."""
+
+import argparse
+from collections import Counter
+from pathlib import Path
+
+from speechbrain_fusion.commands.ending import (
+    UsageError,
+    shows_progress,
+    tell,
+    tell_failures,
+)
+from speechbrain_fusion.commands.outputs import refuse_existing
+from speechbrain_fusion.metrics.evaluation import Evaluation, evaluate_files
+from speechbrain_fusion.metrics.pairs import Pair, match_files
+from speechbrain_fusion.metrics.scorers import known_metrics
+from speechbrain_fusion.metrics.text import evaluation_text, summary_text
+
+
+def run(options: argparse.Namespace) -> int:
+    """Score, print the table and write what was asked for."""
+    pairs, missing, metrics = _read(options)
+    result = evaluate_files(pairs, metrics, options.jobs, shows_progress(options))
+    if len(result.table):
+        tell(text(result, compared=options.noisy is not None))
+    if options.json is not None:
+        result.write_json(options.json)
+    if options.csv is not None:
+        result.table.write_csv(options.csv)
+    return tell_failures([*missing, *result.failures])
+
+
+def _read(
+    options: argparse.Namespace,
+) -> tuple[list[Pair], list[str], list[str] | None]:
+    """Find the pairs, and check the metrics' names and what is to be written."""
+    try:
+        metrics = known_metrics(options.metrics) if options.metrics else None
+        files = match_files(options.reference, options.estimate, options.noisy)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    heard = {path.resolve() for pair in files[0] for path in pair.files()}
+    for path in _tables(options):
+        refuse_existing(path, options.force)
+        if path.resolve() in heard:
+            raise UsageError(f"{path}: would overwrite an input")
+    return *files, metrics
+
+
+def _tables(options: argparse.Namespace) -> list[Path]:
+    paths = [Path(path) for path in (options.json, options.csv) if path is not None]
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise UsageError(f"{paths[0]}: one file for both --json and --csv")
+    return paths
+
+
+def text(result: Evaluation, compared: bool) -> str:
+    """Lay out the table, with notes and the reasons for what is missing."""
+    table = (summary_text if compared else evaluation_text)(result.table)
+    reasons = Counter(
+        f"{each['metric']} of {each['system']}: {each['reason']}"
+        for each in result.reasons
+    )
+    missing = [f"{reason} ({count} items)" for reason, count in reasons.items()]
+    return "\n".join([table, *result.notes, *missing])

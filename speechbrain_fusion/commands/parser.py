@@ -1,0 +1,256 @@
+"""The command line: every command's arguments and help, without any heavy import."""
+
+import argparse
+
+import speechbrain_fusion
+from speechbrain_fusion.commands.ending import EXIT_CODES, PROGRAM
+from speechbrain_fusion.commands.texts import EXAMPLES, TEXTS
+
+Commands = argparse._SubParsersAction  # what add_subparsers returns has no public name
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Make the parser of the whole command line.
+
+    Example
+    -------
+    >>> options = build_parser().parse_args(["enhance", "a.wav", "-o", "b.wav"])
+    >>> options.inputs, options.output, options.force
+    (['a.wav'], 'b.wav', False)
+    """
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description=speechbrain_fusion.__doc__,
+        epilog=f"examples:\n{EXAMPLES}\n{EXIT_CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--version", action="version", version=speechbrain_fusion.__version__
+    )
+    _add_debug(parser, default=False)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for add in (
+        *(_add_enhance, _add_separate, _add_stream, _add_evaluate),
+        *(_add_export, _add_report, _add_info),
+    ):
+        add(commands)
+    return parser
+
+
+def _command(commands: Commands, name: str, module: str) -> argparse.ArgumentParser:
+    text = TEXTS[name]
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=text.help,
+        description=text.description,
+        epilog=f"examples:\n{text.examples}\n{EXIT_CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(module=f"speechbrain_fusion.commands.{module}")
+    # not overwriting what stood before the command's name
+    _add_debug(parser, default=argparse.SUPPRESS)
+    return parser
+
+
+def _add_debug(parser: argparse.ArgumentParser, default: object) -> None:
+    parser.add_argument(
+        "--debug",
+        action="store_true",
+        default=default,
+        help="show where in the program an error came from",
+    )
+
+
+def _add_model(parser: argparse.ArgumentParser, without: str, required: bool) -> None:
+    parser.add_argument(
+        "--model",
+        metavar="FOLDER",
+        required=required,
+        help="a model folder, as every recipe's run ends with (OUTPUT_FOLDER/model), "
+        f"or a hub repository's name; {without}",
+    )
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="let the model's YAML call anything it names: only for your own models",
+    )
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:N")
+
+
+def _add_quiet(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-q", "--quiet", action="store_true", help="no progress bar, only errors"
+    )
+
+
+def _add_force(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-f", "--force", action="store_true", help="overwrite what is there"
+    )
+
+
+def _add_files(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="IN",
+        help='files, folders (all audio files in them, at any depth) and globs ("**" '
+        "for any depth, in quotes)",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        metavar="OUT",
+        help="a folder, in which the inputs' folders are kept; for one input file "
+        "also a file",
+    )
+    parser.add_argument(
+        "--channel",
+        type=_number,
+        metavar="N",
+        help="process only this channel of the inputs, counted from 0",
+    )
+    parser.add_argument(
+        "--subtype",
+        metavar="NAME",
+        help="encoding of the output: PCM_16, PCM_24, FLOAT and so on (default: the "
+        "input's)",
+    )
+
+
+def _add_enhance(commands: Commands) -> None:
+    parser = _command(commands, "enhance", "files")
+    _add_files(parser)
+    _add_model(parser, "by default the one that ships with the package", False)
+    _add_device(parser)
+    _add_force(parser)
+    _add_quiet(parser)
+    parser.set_defaults(task="enhance")
+
+
+def _add_separate(commands: Commands) -> None:
+    parser = _command(commands, "separate", "files")
+    _add_files(parser)
+    _add_model(parser, "none ships with the package", False)
+    _add_device(parser)
+    _add_force(parser)
+    _add_quiet(parser)
+    parser.set_defaults(task="separate")
+
+
+def _add_stream(commands: Commands) -> None:
+    parser = _command(commands, "stream", "stream")
+    _add_model(parser, "by default the one that ships with the package", False)
+    _add_device(parser)
+    parser.add_argument(
+        "--format",
+        choices=("auto", "wav", "s16le", "s24le", "s32le", "f32le"),
+        default="auto",
+        help="of the samples; auto (default): a WAV if the input begins as one, "
+        "otherwise s16le",
+    )
+    parser.add_argument(
+        "--rate", type=_count, help="of raw samples in Hz (default: the model's)"
+    )
+    parser.add_argument(
+        "--channels", type=_count, help="of raw samples (default: the model's)"
+    )
+    parser.add_argument(
+        "--block",
+        type=_milliseconds,
+        default=20.0,
+        metavar="MS",
+        help="milliseconds that are processed and written at once (default: 20); "
+        "shorter means less delay and more work",
+    )
+    parser.add_argument(
+        "--align",
+        action="store_true",
+        help="leave out the latency at the beginning and add the rest at the end",
+    )
+    _add_quiet(parser)
+
+
+def _add_evaluate(commands: Commands) -> None:
+    parser = _command(commands, "evaluate", "evaluate")
+    parser.add_argument("reference", metavar="REFERENCE", help="clean file or folder")
+    parser.add_argument("estimate", metavar="ESTIMATE", help="what is scored")
+    parser.add_argument(
+        "--noisy", metavar="NOISY", help="the mixtures, to say what was gained"
+    )
+    parser.add_argument(
+        "--metrics",
+        nargs="+",
+        metavar="NAME",
+        help="of si_sdr, sdr, snr, pesq, stoi, estoi, composite (csig, cbak, covl, "
+        "llr, wss, segsnr) and, for two channels, mbstoi, ild_error, itd_error "
+        "(default: all that fit)",
+    )
+    parser.add_argument(
+        "--json", metavar="FILE", help="write summary, scores and reasons"
+    )
+    parser.add_argument("--csv", metavar="FILE", help="write a row per item")
+    parser.add_argument(
+        "--jobs", type=_count, help="processes (default: one per processor core)"
+    )
+    _add_force(parser)
+    _add_quiet(parser)
+
+
+def _add_export(commands: Commands) -> None:
+    parser = _command(commands, "export", "export")
+    _add_model(parser, "by default the one that ships with the package", False)
+    parser.add_argument("-o", "--output", required=True, metavar="FILE.onnx")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument(
+        "--step", action="store_true", help="the step (default for causal models)"
+    )
+    kind.add_argument(
+        "--offline", action="store_true", help="the whole (default for all others)"
+    )
+    _add_force(parser)
+    _add_quiet(parser)
+    parser.set_defaults(device="cpu")
+
+
+def _add_report(commands: Commands) -> None:
+    parser = _command(commands, "report", "report")
+    parser.add_argument("run_folder", metavar="RUN", help="a recipe's output folder")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="by default RUN/report.html, anew"
+    )
+    _add_force(parser)
+    _add_quiet(parser)
+
+
+def _add_info(commands: Commands) -> None:
+    parser = _command(commands, "info", "info")
+    _add_model(parser, "the one that ships with the package is always named", False)
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if _number(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 1, got {text!r}")
+    return _number(text)
+
+
+def _milliseconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 10_000:
+        raise argparse.ArgumentTypeError(f"expected 0 < ms <= 10000, got {text!r}")
+    return value
