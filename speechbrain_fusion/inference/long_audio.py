@@ -30,11 +30,12 @@ from speechbrain_fusion.inference.streaming import Stream
 from speechbrain_fusion.inference.talkers import Talkers, audible
 from speechbrain_fusion.models.system import System
 
-# Seconds, of signals that one call processes, that two chunks share, that are
-# remembered of each talker, and of what a causal system takes at once.
-CHUNK, OVERLAP, STRETCH, BLOCK = 8.0, 2.0, 1.5, 1.0
-# Items that one call processes: more channels take turns.
-TOGETHER = 2
+# Seconds: what one call processes, what two chunks share, what is remembered of each
+# talker, and what a causal system takes at once. With chunks of six seconds every
+# published system stays below 1 GB, of which PyTorch takes half.
+CHUNK, OVERLAP, STRETCH, BLOCK = 6.0, 1.5, 1.5, 1.0
+# Chunks that an accelerator processes at once; a processor gains nothing by several.
+TOGETHER = 8
 
 
 def process_long(
@@ -191,7 +192,7 @@ def _in_stream(system: System, blocks: Iterable[Tensor], size: int) -> Iterator[
     streams: list[Stream] = []
     late, like = 0, _like(system)
     for block in cut(blocks, size):
-        items = block.reshape(-1, *block.shape[-2:]).split(TOGETHER)
+        items = block.reshape(-1, *block.shape[-2:]).split(together(system))
         if not streams:
             streams = [Stream(cast(nn.Module, system), len(few)) for few in items]
             late = streams[0].latency
@@ -207,6 +208,18 @@ def _in_stream(system: System, blocks: Iterable[Tensor], size: int) -> Iterator[
         yield rest.view(*block.shape[:-2], *rest.shape[-2:])[..., late:]
 
 
+def together(system: System) -> int:
+    """Tell how many chunks a system processes at once, on its device.
+
+    Example
+    -------
+    >>> from speechbrain_fusion.models import TwoBranchEnhancer
+    >>> together(TwoBranchEnhancer(units=2, groups=1))
+    1
+    """
+    return 1 if _like(system).device.type == "cpu" else TOGETHER
+
+
 def _like(system: System) -> Tensor:
     """Return a tensor of the device and type in which a system computes."""
     parameters = getattr(system, "parameters", lambda: iter(()))
@@ -217,7 +230,8 @@ def _take_turns(system: System, chunk: Tensor) -> Tensor:
     """Process an item, or a few at once."""
     if chunk.dim() == 2:
         return process_batch(system, chunk.unsqueeze(0)).squeeze(0)
-    return torch.cat([process_batch(system, few) for few in chunk.split(TOGETHER)])
+    few = together(system)
+    return torch.cat([process_batch(system, items) for items in chunk.split(few)])
 
 
 def _separated(

@@ -25,13 +25,11 @@ from speechbrain_fusion.inference.audio_files import (
     write_files,
 )
 from speechbrain_fusion.inference.audio_reading import AudioReader
-from speechbrain_fusion.inference.long_audio import CHUNK, process_batch
+from speechbrain_fusion.inference.long_audio import CHUNK, process_batch, together
 from speechbrain_fusion.inference.resampling import resample
 from speechbrain_fusion.models.system import System
 
 Result = TypeVar("Result")
-# Seconds of a batch, padding included.
-BATCH = 16.0
 
 
 class Failure(NamedTuple):
@@ -70,7 +68,7 @@ def process_files(
     channel: int | None = None,
     subtype: str | None = None,
     progress: bool = False,
-    batch: float = BATCH,
+    batch: float | None = None,
     **options: Any,
 ) -> list[Failure]:
     """Process many files.
@@ -92,10 +90,10 @@ def process_files(
         Encoding to write.
     progress : bool
         Show how many seconds of audio are done.
-    batch : float
-        Seconds of audio that are processed at once, padding included. Files that are
-        no longer than half of it, nor than a chunk, share it with others of like
-        length.
+    batch : float, optional
+        Seconds of audio that are processed at once, padding included: by default a
+        chunk, or more on an accelerator. Files that are no longer than half of it, nor
+        than a chunk, share it with others of like length.
     **options
         `chunk` and `overlap`, for `process_file`.
 
@@ -128,7 +126,10 @@ def process_files(
     pairs = [(Path(a), Path(b)) for a, b in zip(sources, targets, strict=True)]
     work = _Work(system, rate, force, channel, subtype, options)
     jobs = work.inspect(pairs)
-    short = min(options.get("chunk", CHUNK), batch / 2)
+    chunk = options.get("chunk", CHUNK)
+    if batch is None:
+        batch = together(system) * chunk
+    short = min(chunk, batch / 2)
     total = sum(job.seconds for job in jobs if np.isfinite(job.seconds))
     with tqdm(total=round(total, 2), unit="s", disable=not progress) as bar:
         for group in group_by_length(jobs, short, batch):
@@ -250,7 +251,7 @@ class _Work:
         if not read:
             return
         try:
-            outputs = together(self.system, [item.signals for item in read])
+            outputs = process_padded(self.system, [item.signals for item in read])
         except RuntimeError:
             # too much at once, perhaps
             for item in read:
@@ -275,7 +276,7 @@ class _Read(NamedTuple):
     signals: Tensor
 
 
-def together(system: System, signals: Sequence[Tensor]) -> list[Tensor]:
+def process_padded(system: System, signals: Sequence[Tensor]) -> list[Tensor]:
     """Process signals of different lengths as one batch.
 
     Arguments
@@ -294,7 +295,8 @@ def together(system: System, signals: Sequence[Tensor]) -> list[Tensor]:
     -------
     >>> from speechbrain_fusion.models import TwoBranchEnhancer
     >>> system = TwoBranchEnhancer(units=2, groups=1).eval()
-    >>> [y.shape[-1] for y in together(system, [torch.randn(1, 1, n) for n in (9, 99)])]
+    >>> signals = [torch.randn(1, 1, samples) for samples in (9, 99)]
+    >>> [y.shape[-1] for y in process_padded(system, signals)]
     [9, 99]
     """
     longest = max(x.shape[-1] for x in signals)

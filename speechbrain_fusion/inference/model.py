@@ -12,8 +12,12 @@ from torch import Tensor, nn
 
 from speechbrain_fusion.inference.config import describe
 from speechbrain_fusion.inference.files import HYPERPARAMS, find_files
-from speechbrain_fusion.inference.long_audio import CHUNK, process_array, process_batch
-from speechbrain_fusion.inference.many_files import BATCH
+from speechbrain_fusion.inference.long_audio import (
+    CHUNK,
+    process_array,
+    process_batch,
+    together,
+)
 from speechbrain_fusion.inference.opening import check_model, unseeded
 from speechbrain_fusion.inference.resampling import resample, resampled_length
 from speechbrain_fusion.inference.safe_yaml import MODEL, RATE
@@ -214,7 +218,8 @@ class Model(Pretrained):
         batch: list[int] = []
         for place in sorted(range(len(lengths)), key=lambda x: -lengths[x]):
             longest = lengths[batch[0]] if batch else 0
-            full = longest * (len(batch) + 1) > BATCH * self.rate
+            room = together(self.system) * CHUNK * self.rate
+            full = longest * (len(batch) + 1) > room
             if batch and (full or longest > CHUNK * self.rate):
                 yield batch
                 batch = []
