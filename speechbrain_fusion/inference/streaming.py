@@ -75,7 +75,6 @@ class Stream:
         self._lanes: list[Tensor] = []
         self.reset()
 
-    @torch.inference_mode()
     def step(self, x: Tensor) -> Tensor:
         """Take the next samples, and return as many.
 
@@ -97,12 +96,17 @@ class Stream:
             If the shape is another, samples are not finite or no floating-point
             numbers, or a signal has ended. Nothing has happened to the stream then.
         """
-        part = self._check(x)
         if self._ended:
             raise ValueError(
                 f"stream: signals {sorted(self._ended)} have ended, reset them first"
             )
+        with torch.inference_mode():
+            y = self._step(self._check(x))
         self._dims = x.dim()
+        # outside, so that it may be changed in place
+        return self._like_input(y.clone())
+
+    def _step(self, part: Tensor) -> Tensor:
         groups = self._by_phase(range(self.batch))
         if len(groups) == 1:
             y, self._lanes = self._advance(part, self._lanes, *groups)
@@ -113,9 +117,8 @@ class Stream:
                 y[items], lanes = self._advance(part[items], lanes, phase)
                 self._replace(items, lanes)
         self._samples = [samples + part.shape[-1] for samples in self._samples]
-        return self._like_input(y)
+        return y
 
-    @torch.inference_mode()
     def flush(self, items: Iterable[int] | None = None) -> Tensor:
         """End the signals, and return what is left.
 
@@ -140,11 +143,12 @@ class Stream:
         ended = sorted(self._ended.intersection(chosen))
         if ended:
             raise ValueError(f"stream: signals {ended} have ended, reset them first")
-        y = self._lanes[0].new_zeros(self.batch, self.outputs, self.latency)
-        for phase, group in self._by_phase(chosen).items():
-            y[group] = self._finish(phase, group)
+        with torch.inference_mode():
+            y = self._lanes[0].new_zeros(self.batch, self.outputs, self.latency)
+            for phase, group in self._by_phase(chosen).items():
+                y[group] = self._finish(phase, group)
         self._ended.update(chosen)
-        return self._like_input(y[chosen])
+        return self._like_input(y.clone()[chosen])
 
     @torch.inference_mode()
     def reset(self, items: Iterable[int] | None = None) -> None:
@@ -190,7 +194,7 @@ class Stream:
             start = hop - phase
             piece, waiting = wide[..., start : start + hops * hop], wide[..., -hop:]
         if not hops:
-            return ready[..., phase : phase + time].clone(), [waiting, ready, *states]
+            return ready[..., phase : phase + time], [waiting, ready, *states]
         if min(self._samples) >= self.latency:
             y, *states = self._model.advance(piece, states)
         else:

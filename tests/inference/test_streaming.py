@@ -73,7 +73,7 @@ def test_cuts_of_any_length_found_by_hypothesis(name):
 def test_one_sample_a_step_and_all_at_once(name):
     system = make(name)
     stream = Stream(system)
-    for time in (1, 2, stream.hop, stream.hop + 1, stream.latency + 1):
+    for time in (1, stream.hop, stream.latency + 1):
         signal = torch.randn(1, stream.inputs, time)
         expected = offline(system, signal)
         for size in (1, time):
@@ -120,15 +120,15 @@ def test_the_latency_of_spectra_is_their_window():
 
 @pytest.mark.parametrize("name", KINDS)
 def test_output_comes_as_soon_as_it_may(name):
-    """Of some sample the system hears `latency` samples: none could come earlier."""
+    """The first sample of a hop needs `latency` samples from itself on."""
     system = make(name)
     signal = torch.randn(1, system.inputs, 8 * system.latency)
-    changed, place = signal.clone(), 4 * system.latency
-    changed[..., place:] += 1
+    place = 4 * system.latency - 1
+    changed = torch.cat([signal[..., :place], signal[..., place:] + 9], -1)
     difference = offline(system, signal) - offline(system, changed)
-    first = int((difference.abs() > 1e-6).sum((0, 1)).nonzero()[0])
-    # a Hann window's first sample is zero
-    assert 0 <= first - (place - system.latency + 1) <= 1
+    first = int(difference.abs().sum((0, 1)).nonzero()[0])
+    # windows of spectra begin with zero
+    assert 0 <= first - (place - system.latency + 1) <= 2
     one, other = Stream(system), Stream(system)
     same = [each.step(x[..., :place]) for each, x in ((one, signal), (other, changed))]
     assert torch.equal(*same)
@@ -159,7 +159,8 @@ def test_streams_of_a_batch_begin_and_end_when_they_want(name):
         assert_near(y, offline(system, signals[item : item + 1])[0])
     stream.reset([0, 2])
     more = torch.randn(3, stream.inputs, stream.hop)
-    y = torch.cat([late[1:2, :, begin:], stream.step(more), stream.flush()[1:2]], -1)
+    ends = [stream.step(more)[1:2], stream.flush()[1:2]]
+    y = torch.cat([late[1:2, :, begin:], *ends], -1)
     own = torch.cat([signals[1:2, :, begin:], more[1:2]], -1)
     assert_near(y[..., stream.latency :], offline(system, own))
 
