@@ -224,7 +224,7 @@ def _button(title: str, number: int) -> Html:
     known = f"{number}" if number <= KEYS else None
     return tag(
         "button",
-        *([tag("kbd", known)] if known else []),
+        *([tag("kbd", known, aria_hidden="true")] if known else []),
         tag("span", title),
         type="button",
         aria_pressed="true" if number == 1 else "false",

@@ -200,3 +200,22 @@ def test_two_processes_keep_what_one_keeps(tmp_path):
     for item in read_index(tmp_path / "two")["items"]:
         samples, _ = soundfile.read(tmp_path / "two" / item["files"]["mixture"])
         assert samples.tolist() == [NAMES.index(item["id"])] * 4
+
+
+def test_every_test_ends_with_a_page_and_says_where_it_is(tmp_path, capsys):
+    brain = train(make_brain(tmp_path, epochs=1))
+    toy.evaluate(brain)
+    assert str(tmp_path / "report.html") in capsys.readouterr().out
+    page = (tmp_path / "report.html").read_text()
+    for item in read_index(tmp_path / "examples")["items"]:
+        assert f'aria-label="Player of {item["id"]}"' in page
+
+
+def test_a_page_that_cannot_be_written_stops_no_run(tmp_path, capsys, caplog):
+    brain = train(make_brain(tmp_path, epochs=1))
+    (tmp_path / "report.html").mkdir()
+    toy.evaluate(brain)
+    assert "7 items" in capsys.readouterr().out
+    warnings = [x.message for x in caplog.records if x.levelname == "WARNING"]
+    (line,) = [x for x in warnings if "no page to listen to" in x]
+    assert "report.html" in line
