@@ -102,7 +102,8 @@ def finish(
     """
     try:
         code = run(options)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return code
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -112,6 +113,8 @@ def finish(
     except Exception as error:
         if options.debug:
             traceback.print_exc()
+        if isinstance(error, OSError):
+            _close_stdout()
         return _explain(error)
 
 
@@ -130,6 +133,10 @@ def _explain(error: Exception) -> int:
 
 
 def _close_stdout() -> None:
-    """Leave nothing that Python would try to flush into the broken pipe at its end."""
-    with contextlib.suppress(OSError):  # stdout is no file in tests
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Leave nothing in stdout that Python could not write at its end, if it fails."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(OSError):  # stdout is no file in tests
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

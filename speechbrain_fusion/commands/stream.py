@@ -20,6 +20,8 @@ from speechbrain_fusion.inference.load import Model
 from speechbrain_fusion.inference.streaming import Stream
 
 MOST_CHANNELS = 64
+# Full scale is 1. What is beyond, as NaN is, would stay in a model's state for good.
+LOUDEST = 1e6
 MOST_BEHIND = 2**20  # bytes of chunks behind the samples of a WAV
 
 
@@ -34,7 +36,8 @@ class Source(NamedTuple):
 
 def run(options: argparse.Namespace) -> int:
     """Process what comes in until it ends."""
-    if sys.stdin.isatty() or sys.stdout.isatty():
+    ends = (sys.stdin, sys.stdout)
+    if any(end is None or end.isatty() for end in ends):
         raise UsageError(
             "expected pipes or files as stdin and stdout: "
             "... | speechbrain-fusion stream | ..."
@@ -110,7 +113,7 @@ def open_stream(samples: SampleFormat, model: Model) -> tuple[Stream, SampleForm
         raise UsageError(f"stdin has {channels} channels, expected {expected}")
     streams = channels // inputs
     try:
-        stream = Stream(model.system, streams)
+        stream = model.stream(streams)
     except ValueError as error:
         raise UsageError(str(error)) from error
     return stream, samples._replace(channels=streams * model.system.outputs)
@@ -163,7 +166,7 @@ class Heard:
         for data in self._blocks(stdin):
             self.odd = len(data) % frame
             signal = self.source.samples.decode(data[: len(data) - self.odd])
-            fine = np.isfinite(signal)
+            fine = np.abs(signal) < LOUDEST
             self.wrong += int(fine.size - np.count_nonzero(fine))
             blocks = np.where(fine, signal, np.float32(0))
             shaped = blocks.reshape(-1, self.inputs, blocks.shape[-1])
@@ -185,7 +188,7 @@ class Heard:
     def warn(self) -> None:
         """Say what was wrong."""
         if self.wrong:
-            tell_warning(f"stdin: {self.wrong} samples not finite, taken for silence")
+            tell_warning(f"stdin: {self.wrong} samples are no sound, taken for silence")
         if self.odd:
             tell_warning(f"stdin: ends within a sample, {self.odd} bytes left out")
         if self.left:

@@ -179,8 +179,6 @@ def _record(
                 module,
                 inputs,
                 folder / "graph.onnx",
-                # else it would fuse norms into convolutions, wrongly
-                training=torch.onnx.TrainingMode.PRESERVE,
                 dynamo=False,
                 opset_version=OPSET,
                 input_names=ins,

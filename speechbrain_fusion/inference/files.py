@@ -116,11 +116,25 @@ def _fetch(name: str, source: Any, options: dict[str, Any]) -> Path:
     try:
         return Path(fetch(name, source, **options)).absolute()
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ValueError(
             f"{source[1]}: no folder here, and {name} cannot be had from the hub "
-            f"({reason:.300})"
+            f"({in_a_line(error)})"
         ) from error
+
+
+def in_a_line(error: Exception) -> str:
+    r"""Tell an error of others in one short line that a terminal can show.
+
+    Example
+    -------
+    >>> in_a_line(KeyError("a\nb"))
+    "KeyError: 'a\\nb'"
+    >>> in_a_line(ValueError("a\n  b \x1b[2J"))
+    'ValueError: a b ?[2J'
+    """
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    text = "".join(x if x.isprintable() else "?" for x in text)
+    return text if len(text) <= 200 else f"{text[:197]}..."
 
 
 def read_text(path: Path) -> str:

@@ -33,6 +33,7 @@ from speechbrain_fusion.inference.files import (
     HYPERPARAMS,
     WEIGHTS,
     find_files,
+    in_a_line,
     read_text,
 )
 from speechbrain_fusion.inference.safe_yaml import (
@@ -185,10 +186,9 @@ def _inference_yaml(path: Path) -> tuple[str, int]:
         tree = ruamel.yaml.YAML().load(path.read_text(encoding="utf-8"))
         rate, [module] = int(tree[RATE]), tree[MODULES].values()
     except (*UNREADABLE, ruamel.yaml.error.YAMLError) as error:
-        reason = " ".join(f"{error}".split())
         raise ValueError(
             f"{path}: expected the resolved YAML of a run with {RATE} and one network "
-            f"in {MODULES} ({reason:.200})"
+            f"in {MODULES} ({in_a_line(error)})"
         ) from error
     model = _plain(module, {})
     # one for each place: ruamel makes an anchor of what it meets twice

@@ -8,7 +8,7 @@ from hyperpyyaml import load_hyperpyyaml
 from torch import Tensor
 
 from speechbrain_fusion.inference.config import check_agreement, read_config
-from speechbrain_fusion.inference.files import ModelFiles, read_text
+from speechbrain_fusion.inference.files import ModelFiles, in_a_line, read_text
 from speechbrain_fusion.inference.safe_yaml import MODEL, MODULES, RATE, check_yaml
 from speechbrain_fusion.inference.weights import build_like, check_fit, read_weights
 
@@ -54,9 +54,8 @@ def check_model(
             lambda: build_like(lambda: load_hyperpyyaml(text, overrides or {}), state)
         )
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ValueError(
-            f"{files.hyperparams}: no model can be made of it ({reason:.300})"
+            f"{files.hyperparams}: no model can be made of it ({in_a_line(error)})"
         ) from error
     model = hparams[MODULES][MODEL]
     check_fit(model, state, files.weights)

@@ -16,7 +16,7 @@ def run_folder(here):
 def test_the_page_lies_in_the_run(run_folder):
     ran = run("report", "run")
     assert (ran.code, ran.err, ran.text) == (0, "", "run/report.html\n")
-    assert Path("run/report.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert Path("run/report.html").read_text(encoding="utf-8").startswith("<!DOCTYPE")
     assert run("report", "run", "--quiet") == (0, b"", "")
 
 

@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import huggingface_hub
+import numpy as np
 import pytest
 import torch
 from speechbrain.inference.interfaces import pretrained_from_hparams
@@ -22,6 +23,7 @@ from speechbrain_fusion.inference import (
     load,
 )
 from speechbrain_fusion.inference.files import SHIPPED
+from speechbrain_fusion.inference.weights import read_weights
 from tests.inference.model_folders import RATE, change_yaml, make_folder, make_run
 
 
@@ -307,6 +309,8 @@ HOSTILE = {
     "names that ring": lambda path: save({"a\x07": torch.ones(1)}, path),
     "a sparse tensor": lambda path: save({"a": torch.eye(3).to_sparse()}, path),
     "complex numbers": lambda path: save({"a": torch.ones(1) * 1j}, path),
+    "nowhere": lambda path: save({"a": torch.ones(1, device="meta")}, path),
+    "eight bits": lambda path: save({"a": torch.ones(1).to(torch.float8_e4m3fn)}, path),
     "one number seen often": lambda path: save(
         {"a": torch.ones(1).expand(10**6)}, path
     ),
@@ -335,6 +339,30 @@ def test_weights_are_tensors_or_refused(spoil, folder):
     with pytest.raises(ValueError, match=r"model\.ckpt: "):
         load(folder, trust=True)
     assert not any(Path().iterdir())
+
+
+def test_damaged_weights_are_refused_or_read(original, tmp_path):
+    """Any byte may be another; what stays readable is tensors."""
+    good, path = (original / "model.ckpt").read_bytes(), tmp_path / "model.ckpt"
+    random = np.random.default_rng(0)
+    places = random.integers(len(good), size=300)
+    # the pickle is where it hurts
+    start = good.index(b"data.pkl")
+    places[::2] = random.integers(start, start + 2000, size=150)
+    messages = []
+    for place in places:
+        damaged = bytearray(good)
+        damaged[place] = random.integers(256)
+        path.write_bytes(damaged)
+        try:
+            state = read_weights(path)
+            assert all(isinstance(value, torch.Tensor) for value in state.values())
+        except ValueError as error:
+            messages.append(str(error))
+    assert len(messages) > 50
+    for message in messages:
+        assert message.startswith(f"{path}: ")
+        assert message.isprintable()
 
 
 def test_such_a_pickle_would_have_run(folder):

@@ -53,6 +53,7 @@ def test_any_cutting_gives_what_the_whole_signal_gives(name):
         stream.reset()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 def test_cuts_of_any_length_found_by_hypothesis(name):
     system = make(name)

@@ -1,0 +1,99 @@
+"""Every recipe ends with a model folder, and can begin with one."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from speechbrain_fusion.inference import SpeechSeparator, load
+from tests.data.daps_tree import write_daps, write_noises
+from tests.data.librimix_tree import voice, write, write_tree
+from tests.data.test_timit import write_timit
+from tests.recipes import (
+    test_binaural,
+    test_daps_noisex,
+    test_librimix_noisy,
+    test_timit,
+)
+from tests.recipes.running import ROOT
+
+
+def binaural(folder, recordings, **changes):
+    return test_binaural.make_arguments("back", recordings, **changes)
+
+
+def librimix_noisy(folder, recordings, **changes):
+    if not (folder / "librimix").exists():
+        write_tree(folder / "librimix")
+    return test_librimix_noisy.make_arguments("small", folder / "librimix", **changes)
+
+
+def timit(folder, recordings, **changes):
+    for number in range(5):
+        write(folder / "noise" / f"n{number}.wav", voice(60000, number), 16000)
+    write_timit(folder / "timit")
+    corpus = {"data_folder": folder / "timit", "noise_folder": folder / "noise"}
+    return test_timit.make_arguments("small", corpus, **changes)
+
+
+def daps_noisex(folder, recordings, name="small", **changes):
+    if not (folder / "daps").exists():
+        write_daps(folder / "daps", scripts=("script1", "script2"))
+        write_noises(folder / "noise")
+    corpus = {"data_folder": folder / "daps", "noise_folder": folder / "noise"}
+    return test_daps_noisex.make_arguments(name, corpus, **changes)
+
+
+def daps_noisex_masks(folder, recordings, **changes):
+    return daps_noisex(folder, recordings, "cirm", **changes)
+
+
+RECIPES = [binaural, librimix_noisy, timit, daps_noisex, daps_noisex_masks]
+
+
+def check_like_examples(model, examples: Path) -> None:
+    """Expect of a model what the test's best checkpoint made of the same mixtures."""
+    mixtures = sorted(examples.glob("*_mixture.wav"))
+    assert mixtures
+    for path in mixtures:
+        mixture, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        name = path.name.removesuffix("_mixture.wav")
+        made = sorted(examples.glob(f"{name}_enhanced*.wav"))
+        expected = [soundfile.read(x, dtype="float32", always_2d=True)[0] for x in made]
+        separates = isinstance(model, SpeechSeparator)
+        process = model.separate if separates else model.enhance
+        found = process(mixture.T, rate)
+        signals = np.concatenate(expected, 1).T
+        # talkers are in the order of the targets there
+        best = min(float(abs(order - signals).max()) for order in (found, found[::-1]))
+        assert best < 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_run_ends_with_a_model_and_begins_with_one(
+    recipe, load_recipe, tmp_path, recordings, capfd
+):
+    folder = ROOT / "recipes" / recipe.__name__.removesuffix("_masks")
+    main = load_recipe(folder / "train.py")
+    main(recipe(tmp_path, recordings))
+    assert f"model            {Path('out') / 'model'}" in capfd.readouterr().out
+    model = load("out/model")
+    assert model.config["recipe"] == folder.name
+    assert model.config["metrics"]
+    check_like_examples(model, Path("out/examples"))
+    assert str(tmp_path) not in "".join(
+        (tmp_path / "out" / "model" / name).read_text()
+        for name in ("config.json", "hyperparams.yaml", "README.md")
+    )
+
+    changes = {"output_folder": "again", "init_from": "out/model", "lr": 1e-12}
+    main(recipe(tmp_path, recordings, **changes))
+    assert "everything matches" in Path("again/log.txt").read_text()
+    assert not Path("again/speech_history.json").exists()
+    # at that rate nothing is learned
+    weights, again = (x.system.state_dict() for x in (model, load("again/model")))
+    learned = dict(model.system.named_parameters())
+    assert all(torch.allclose(weights[x], again[x], atol=1e-6) for x in learned)
