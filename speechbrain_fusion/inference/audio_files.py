@@ -27,7 +27,7 @@ from speechbrain_fusion.inference.audio_writing import (
     choose_layout,
     written_audio,
 )
-from speechbrain_fusion.inference.long_audio import CHUNK, OVERLAP, process_long
+from speechbrain_fusion.inference.long_audio import CHUNK, process_long
 from speechbrain_fusion.inference.resampling import resample_blocks
 from speechbrain_fusion.models.system import System
 
@@ -44,7 +44,7 @@ def process_file(
     channel: int | None = None,
     subtype: str | None = None,
     chunk: float = CHUNK,
-    overlap: float = OVERLAP,
+    overlap: float | None = None,
     tick: Tick | None = None,
 ) -> list[Path]:
     """Process a file.
@@ -67,7 +67,7 @@ def process_file(
     subtype : str, optional
         Encoding to write, as libsndfile calls it ("PCM_24", "FLOAT"), by default the
         source's.
-    chunk, overlap : float
+    chunk, overlap : float, optional
         Seconds, see `process_long`.
     tick : callable, optional
         Called with the seconds of each block once it is written.
@@ -115,7 +115,7 @@ def process_bytes(
     channel: int | None = None,
     subtype: str | None = None,
     chunk: float = CHUNK,
-    overlap: float = OVERLAP,
+    overlap: float | None = None,
 ) -> bytes:
     """Process the content of a file by a system that enhances.
 
@@ -161,7 +161,7 @@ def separate_bytes(
     channel: int | None = None,
     subtype: str | None = None,
     chunk: float = CHUNK,
-    overlap: float = OVERLAP,
+    overlap: float | None = None,
 ) -> list[bytes]:
     """Process the content of a file by a system that separates.
 
@@ -195,7 +195,7 @@ def _through_bytes(
     channel: int | None,
     subtype: str | None,
     chunk: float,
-    overlap: float,
+    overlap: float | None,
 ) -> list[bytes]:
     with AudioReader(bytes(data), channel) as reader, contextlib.ExitStack() as stack:
         check_channels(system, reader)
@@ -213,7 +213,7 @@ def _through_bytes(
 
 
 def _processed(
-    system: System, rate: int, reader: AudioReader, chunk: float, overlap: float
+    system: System, rate: int, reader: AudioReader, chunk: float, overlap: float | None
 ) -> Iterator[np.ndarray]:
     """Process a recording: [signals, time] at the recording's rate."""
 

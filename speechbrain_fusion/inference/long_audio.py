@@ -30,10 +30,12 @@ from speechbrain_fusion.inference.streaming import Stream
 from speechbrain_fusion.inference.talkers import Talkers, audible
 from speechbrain_fusion.models.system import System
 
-# Seconds: what one call processes, what two chunks share, what is remembered of each
-# talker, and what a causal system takes at once. With chunks of six seconds every
-# published system stays below 1 GB, of which PyTorch takes half.
-CHUNK, OVERLAP, STRETCH, BLOCK = 6.0, 1.5, 1.5, 1.0
+# Seconds: what one call processes, what is remembered of each talker, and what a causal
+# system takes at once. With chunks of six seconds every published system stays below
+# 1 GB, of which PyTorch takes half.
+CHUNK, STRETCH, BLOCK = 6.0, 1.5, 1.0
+# Share of a chunk that is the next one's too.
+OVERLAP = 0.25
 # Chunks that an accelerator processes at once; a processor gains nothing by several.
 TOGETHER = 8
 
@@ -43,7 +45,7 @@ def process_long(
     blocks: Iterable[Tensor],
     rate: int,
     chunk: float = CHUNK,
-    overlap: float = OVERLAP,
+    overlap: float | None = None,
 ) -> Iterator[Tensor]:
     """Process a signal of any length that comes in blocks of any size.
 
@@ -58,8 +60,9 @@ def process_long(
     chunk : float
         Seconds that a system that is not causal hears at once. What is no longer is
         processed whole.
-    overlap : float
-        Seconds that two chunks share, a third of the chunk at most.
+    overlap : float, optional
+        Seconds that two chunks share, a third of the chunk at most; by default a
+        quarter.
 
     Yields
     ------
@@ -82,6 +85,7 @@ def process_long(
     """
     if getattr(system, "training", False):
         raise ValueError("expected a system in evaluation mode: call its eval()")
+    overlap = OVERLAP * chunk if overlap is None else overlap
     hop = getattr(system, "hop", 1)
     size, step = round(chunk * rate), whole_hops((chunk - overlap) * rate, hop)
     if not 0 < size - step <= size // 3:
@@ -117,7 +121,7 @@ def process_array(
     signal: Tensor,
     rate: int,
     chunk: float = CHUNK,
-    overlap: float = OVERLAP,
+    overlap: float | None = None,
 ) -> Tensor:
     """Process a whole signal as `process_long` does.
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -138,7 +139,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     _check_archive(path)
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # of what a hostile file may hold
+            warnings.simplefilter("ignore")
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise _no_tensors(path, error) from error
     if not isinstance(state, Mapping) or not state:
@@ -157,12 +161,19 @@ def _check_archive(path: Path) -> None:
     """Expect torch's archive, whose parts are as large as they look."""
     try:
         with zipfile.ZipFile(path) as archive:
-            parts = archive.infolist()
+            packed = _is_packed(archive.infolist(), path.stat().st_size)
+            damaged = None if packed else archive.testzip()
     except Exception as error:
         raise _no_tensors(path, error) from error
-    packed = any(part.compress_type != zipfile.ZIP_STORED for part in parts)
-    if packed or sum(part.file_size for part in parts) > path.stat().st_size:
+    if packed:
         raise ValueError(f"{path}: expected tensors that are not compressed")
+    if damaged is not None:
+        raise ValueError(f"{path}: damaged, expected what was written")
+
+
+def _is_packed(parts: list[zipfile.ZipInfo], size: int) -> bool:
+    stored = all(part.compress_type == zipfile.ZIP_STORED for part in parts)
+    return not stored or sum(part.file_size for part in parts) > size
 
 
 def _no_tensors(path: Path, error: Exception) -> ValueError:

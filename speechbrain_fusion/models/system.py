@@ -24,7 +24,7 @@ class System(Protocol):
     causal : bool
         Whether no output sample depends on an input sample more than `latency` - 1
         samples later. A causal system has `latency`, its algorithmic latency in
-        samples.
+        samples, and `hop`, the samples from one of its frames to the next.
 
     Example
     -------

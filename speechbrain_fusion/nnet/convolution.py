@@ -245,11 +245,16 @@ def direct_depthwise(
     >>> direct_depthwise(x, weight, dilation=1, padding=(2, 0)).flatten()
     tensor([1., 2., 3., 3.])
     """
-    if torch.compiler.is_compiling() or is_exporting():
-        # the image's rows are no shape that Inductor or a tracer can keep open
+    # the image's rows are no shape that Inductor or a tracer can keep open
+    if torch.compiler.is_compiling():
+        padded, plain = F.pad(x.flatten(1, 2), padding), weight.flatten(0, 1)[:, None]
+        y = F.conv1d(padded, plain, dilation=dilation, groups=len(plain))
+        return y.unflatten(1, x.shape[1:3])
+    if is_exporting():
+        # ONNX Runtime takes ten times as long for one axis, Inductor loses its way
+        # among two: it keeps a length open in the shape, but not in the strides
         padded = F.pad(x.flatten(1, 2), padding).unsqueeze(2)
         plain = weight.flatten(0, 1)[:, None, None]
-        # ONNX Runtime takes ten times as long for one axis
         y = F.conv2d(padded, plain, dilation=(1, dilation), groups=len(plain))
         return y.squeeze(2).unflatten(1, x.shape[1:3])
     past, future = padding

@@ -112,8 +112,8 @@ def test_any_rate_comes_back_in_time(tmp_path, rate, system):
     np.testing.assert_allclose(out[inside], signal[inside], atol=1e-4)
 
 
-@pytest.mark.parametrize("rate", [8000, 11025, 44100, 192000])
-@pytest.mark.parametrize("samples", [1, 2, 23, 100])
+@pytest.mark.parametrize("rate", [8000, 192000])
+@pytest.mark.parametrize("samples", [1, 23])
 def test_the_shortest_files_come_back_as_long(tmp_path, rate, samples):
     source = write(tmp_path / "in.wav", tones(2, 1.0, rate)[:samples], rate)
     for name in SYSTEMS:
@@ -134,6 +134,18 @@ def test_long_files_are_processed_block_by_block(tmp_path):
     assert soundfile.info(str(tmp_path / "out.flac")).frames == len(signal)
     assert sum(seconds) == pytest.approx(100)
     assert max(shape[-1] for shape in system.calls) == CHUNK * RATE
+
+
+@pytest.mark.parametrize("name", ["binaural", "two_branch_causal", "convtasnet"])
+def test_causal_systems_make_of_a_file_what_they_make_of_all_of_it(tmp_path, name):
+    system, rate = SYSTEMS[name]().eval(), 1000
+    signal = 0.1 * torch.randn(7 * rate + 11, system.inputs)
+    source = write(tmp_path / "in.wav", signal.numpy(), rate, "FLOAT")
+    out = process_file(system, rate, source, tmp_path / "out.wav")
+    with torch.inference_mode():
+        whole = system.process(signal.T.unsqueeze(0)).squeeze(0)
+    found = np.concatenate([soundfile.read(path, always_2d=True)[0].T for path in out])
+    np.testing.assert_allclose(found, whole.numpy(), atol=1e-5)
 
 
 def test_the_suffix_says_which_container(tmp_path):
@@ -244,6 +256,15 @@ def test_existing_files_stay_unless_they_may_go(tmp_path):
     assert "exists" in refused(tmp_path, source)
     process_file(Through(), RATE, source, tmp_path / "out.wav", force=True)
     assert soundfile.info(str(tmp_path / "out.wav")).frames == RATE
+
+
+def test_what_may_be_replaced_stays_until_all_of_the_new_is_there(tmp_path):
+    signal = tones(1, 20.0)
+    signal[-1] = np.nan
+    source = write(tmp_path / "in.wav", signal, subtype="FLOAT")
+    (tmp_path / "out.wav").write_text("precious")
+    assert "not a finite" in refused(tmp_path, source, force=True)
+    assert (tmp_path / "out.wav").read_text() == "precious"
 
 
 def test_the_input_is_never_written_onto(tmp_path):
@@ -468,10 +489,11 @@ def test_files_that_fail_do_not_stop_the_others(tmp_path, batch):
 def test_files_give_in_a_batch_what_they_give_alone(tmp_path, name):
     system = SYSTEMS[name]().eval()
     sources, targets = some_files(tmp_path / "in")
-    process_files(system, RATE, sources, targets, subtype="FLOAT")
+    # low, that networks take little time
+    process_files(system, 1000, sources, targets, subtype="FLOAT")
     for source, target in zip(sources[:6], targets[:6], strict=True):
         alone = tmp_path / "alone.wav"
-        process_file(system, RATE, source, alone, subtype="FLOAT", force=True)
+        process_file(system, 1000, source, alone, subtype="FLOAT", force=True)
         a, b = (soundfile.read(path)[0] for path in (target, alone))
         np.testing.assert_allclose(a, b, atol=1e-5)
 

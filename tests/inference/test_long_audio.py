@@ -23,7 +23,7 @@ from tests.models.test_system import SYSTEMS
 
 # so low that networks take little time
 RATE = 250
-SIZE, STEP = round(CHUNK * RATE), round((CHUNK - OVERLAP) * RATE)
+SIZE, STEP = round(CHUNK * RATE), round((1 - OVERLAP) * CHUNK * RATE)
 CAUSAL = [name for name in SYSTEMS if SYSTEMS[name]().causal]
 OTHERS = [name for name in SYSTEMS if name not in CAUSAL]
 
@@ -250,6 +250,6 @@ def test_memory_does_not_grow_with_length():
         pass
     before = peak()
     # 160 MB of samples
-    for _ in process_long(Through(), blocks(400), 16000, CHUNK, OVERLAP):
+    for _ in process_long(Through(), blocks(400), 16000):
         pass
     assert peak() - before < 40_000

@@ -207,13 +207,13 @@ def test_parameters_are_frozen_in_evaluation(models):
 
 
 def test_like_lengths_are_computed_together(monkeypatch):
-    monkeypatch.setattr(base, "BATCH", 0.1)
+    monkeypatch.setattr(base, "CHUNK", 0.1)
     model = wired()
-    signals = [torch.rand(time) for time in (100, 800, 90, 400, 390, 2000)]
+    signals = [torch.rand(time) for time in (100, 800, 90, 400, 390, 700)]
     results = model.enhance_batch(signals, RATE)
     assert all(torch.equal(a, b) for a, b in zip(results, signals, strict=True))
     assert model.system.given == [
-        *((1, 1, 2000), (1, 1, 800), (2, 1, 400), (2, 1, 100)),
+        *((1, 1, 800), (1, 1, 700), (2, 1, 400), (2, 1, 100)),
     ]
     assert model.enhance_batch([], RATE) == []
 
