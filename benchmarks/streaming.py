@@ -1,7 +1,8 @@
 """Real-time factors of streams: the time of a step over that of the sound in it.
 
     python benchmarks/streaming.py [--milliseconds 2 20] [--seconds 10]
-        [--systems clarity shipped] [--clock processor] [--threads 1]
+        [--systems clarity shipped] [--runtimes PyTorch onnxruntime]
+        [--clock processor] [--threads 1]
 
 "clarity" is the published binaural system of the Clarity challenge, "shipped" the model
 of the package, "separator" the causal configuration of two temporal convolutional
@@ -11,12 +12,16 @@ stream keeps up where the factor is below 1, also at the 99th percentile.
 
 import argparse
 import statistics
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 import torch
 from measure import CONFIGURATIONS, clock, print_table
 from torch import Tensor, nn
 
+from speechbrain_fusion.inference.export import export_step
+from speechbrain_fusion.inference.onnx_stream import OnnxStream
 from speechbrain_fusion.inference.streaming import Stream
 from speechbrain_fusion.models import (
     BinauralTasNet,
@@ -36,6 +41,13 @@ def make_separator() -> UnifiedSeparator:
     return UnifiedSeparator(enhancement, ConvTasNetMasker(masks=2, causal=True))
 
 
+def make_onnx_step(system: nn.Module) -> Callable[[Tensor], np.ndarray]:
+    """Export a system's step, and begin a stream of it by ONNX Runtime."""
+    with tempfile.TemporaryDirectory() as folder:
+        stream = OnnxStream(export_step(system, f"{folder}/step.onnx"))
+    return lambda sound: stream.step(sound.numpy())
+
+
 # rate in Hz, and what makes the system
 SYSTEMS: dict[str, tuple[int, Callable[[], nn.Module]]] = {
     "clarity": (8000, lambda: BinauralTasNet(**CONFIGURATIONS["report"][1])),
@@ -46,6 +58,7 @@ SYSTEMS: dict[str, tuple[int, Callable[[], nn.Module]]] = {
 # what takes a step [inputs, samples] of a system's new stream
 RUNTIMES: dict[str, Callable[[nn.Module], Step]] = {
     "PyTorch": lambda system: Stream(system).step,
+    "onnxruntime": make_onnx_step,
 }
 
 
@@ -73,7 +86,9 @@ def measure_all(arguments: argparse.Namespace) -> Iterator[tuple]:
         for milliseconds in arguments.milliseconds:
             samples = round(rate * milliseconds / 1000)
             size = int(system.inputs), samples
-            steps = {each: RUNTIMES[each](system) for each in arguments.runtimes}
+            steps: dict[str, Step] = {
+                each: RUNTIMES[each](system) for each in arguments.runtimes
+            }
             found = time_steps(steps, size, rate, arguments.seconds, arguments.clock)
             for runtime, factors in found.items():
                 yield name, runtime, f"{milliseconds:g}", *describe(factors)
