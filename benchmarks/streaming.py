@@ -31,6 +31,7 @@ from speechbrain_fusion.models import (
 )
 
 Step = Callable[[Tensor], object]
+Make = Callable[[nn.Module, int], Step]
 SHIPPED = {"N": 128, "L": 32, "S": 256, "P": 64, "X": 3, "fuse": "back"}
 WARM_UP = 20
 
@@ -41,8 +42,8 @@ def make_separator() -> UnifiedSeparator:
     return UnifiedSeparator(enhancement, ConvTasNetMasker(masks=2, causal=True))
 
 
-def make_onnx_step(system: nn.Module) -> Callable[[Tensor], np.ndarray]:
-    """Export a system's step, and begin a stream of it by ONNX Runtime."""
+def make_onnx_step(system: nn.Module, block: int) -> Callable[[Tensor], np.ndarray]:
+    """Export a system's step, for any block, and begin a stream of ONNX Runtime."""
     with tempfile.TemporaryDirectory() as folder:
         stream = OnnxStream(export_step(system, f"{folder}/step.onnx"))
     return lambda sound: stream.step(sound.numpy())
@@ -56,8 +57,9 @@ SYSTEMS: dict[str, tuple[int, Callable[[], nn.Module]]] = {
     "two_branch": (16000, lambda: TwoBranchEnhancer(causal=True)),
 }
 # what takes a step [inputs, samples] of a system's new stream
-RUNTIMES: dict[str, Callable[[nn.Module], Step]] = {
-    "PyTorch": lambda system: Stream(system).step,
+RUNTIMES: dict[str, Make] = {
+    "PyTorch": lambda system, block: Stream(system, block=block).step,
+    "PyTorch, any block": lambda system, block: Stream(system).step,
     "onnxruntime": make_onnx_step,
 }
 
@@ -87,7 +89,7 @@ def measure_all(arguments: argparse.Namespace) -> Iterator[tuple]:
             samples = round(rate * milliseconds / 1000)
             size = int(system.inputs), samples
             steps: dict[str, Step] = {
-                each: RUNTIMES[each](system) for each in arguments.runtimes
+                each: RUNTIMES[each](system, samples) for each in arguments.runtimes
             }
             found = time_steps(steps, size, rate, arguments.seconds, arguments.clock)
             for runtime, factors in found.items():

@@ -78,7 +78,7 @@ def process(
     UsageError
         If the model does not fit the source, naming what was expected.
     """
-    stream, sent = open_stream(source.samples, model)
+    stream, sent = open_stream(source.samples, model, options.block)
     if source.wav:
         frames = None if source.size is None else source.size // source.samples.frame
         stdout.write(wav_header(sent, None if frames is None else frames * sent.frame))
@@ -92,10 +92,12 @@ def process(
     return DONE
 
 
-def open_stream(samples: SampleFormat, model: Model) -> tuple[Stream, SampleFormat]:
+def open_stream(
+    samples: SampleFormat, model: Model, block: float
+) -> tuple[Stream, SampleFormat]:
     """Make a stream for samples of a format, and say in which its output is.
 
-    A model of one input takes each channel on its own.
+    A model of one input takes each channel on its own. Blocks are of as many ms.
 
     Raises
     ------
@@ -113,10 +115,21 @@ def open_stream(samples: SampleFormat, model: Model) -> tuple[Stream, SampleForm
         raise UsageError(f"stdin has {channels} channels, expected {expected}")
     streams = channels // inputs
     try:
-        stream = model.stream(streams)
+        stream = model.stream(streams, block_size(block, rate))
     except ValueError as error:
         raise UsageError(str(error)) from error
     return stream, samples._replace(channels=streams * model.system.outputs)
+
+
+def block_size(milliseconds: float, rate: int) -> int:
+    """Return a block's length in samples, one at least.
+
+    Example
+    -------
+    >>> block_size(20.0, 16000), block_size(0.01, 16000)
+    (320, 1)
+    """
+    return max(1, round(milliseconds * rate / 1000))
 
 
 def outputs(stream: Stream, signals: Iterable[Tensor], align: bool) -> Iterator[Tensor]:
@@ -156,7 +169,7 @@ class Heard:
     ) -> None:
         self.source, self.inputs, self.device = source, inputs, device
         samples = source.samples
-        self.block = samples.frame * max(1, round(block * samples.rate / 1000))
+        self.block = samples.frame * block_size(block, samples.rate)
         self.left = source.size
         self.odd = self.wrong = 0
 

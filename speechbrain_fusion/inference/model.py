@@ -240,13 +240,15 @@ class Model(Pretrained):
 
     # -- streams ---------------------------------------------------------------
 
-    def stream(self, batch: int = 1) -> Stream:
+    def stream(self, batch: int = 1, block: int | None = None) -> Stream:
         """Begin to process signals while they are being heard.
 
         Arguments
         ---------
         batch : int
             Signals at a time, at the model's rate.
+        block : int, optional
+            Samples of the steps to come, which then take half the time.
 
         Returns
         -------
@@ -256,9 +258,9 @@ class Model(Pretrained):
         Raises
         ------
         ValueError
-            If the model is not causal, or the batch is empty.
+            If the model is not causal, or the batch or the block is empty.
         """
-        return Stream(self.system, batch)
+        return Stream(self.system, batch, block)
 
 
 def _rates(rates: Any, number: int) -> list[int]:

@@ -83,6 +83,32 @@ def test_one_sample_a_step_and_all_at_once(name):
             assert_near(y[..., stream.latency :], expected)
 
 
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("odd", [0, 3])
+def test_steps_that_are_prepared_for_give_the_same(name, odd):
+    random.seed(0)
+    system = make(name).requires_grad_(True)
+    size = 3 * system.hop + odd
+    stream = Stream(system, batch=2, block=size)
+    signal = torch.randn(2, system.inputs, 20 * size + 7)
+    expected = offline(system, signal)
+    for sizes in ([size], [1, 5, *[size] * 9, 2, 2 * size, size]):
+        y = run(stream, signal, sizes)
+        assert_near(y[..., stream.latency :], expected)
+        stream.reset()
+
+
+def test_items_that_are_prepared_for_begin_anew_alone():
+    system = make("learned_both")
+    stream, sizes = Stream(system, batch=2, block=4 * system.hop), 4 * system.hop
+    old, new = torch.randn(2, 2, 8 * sizes), torch.randn(1, 2, 8 * sizes)
+    stream.step(old[..., :-sizes])
+    stream.reset([1])
+    parts = torch.stack([torch.zeros_like(new[0]), new[0]]).split(sizes, -1)
+    y = torch.cat([*map(stream.step, parts), stream.flush()], -1)[1:]
+    assert_near(y[..., stream.latency :], offline(system, new))
+
+
 def test_a_thousand_hops_in_a_step():
     system = make("learned_both")
     signal = torch.randn(1, 2, 10_007)
@@ -296,3 +322,5 @@ def test_systems_that_cannot_stream_are_named():
         Stream(BinauralTasNet(**TASNET, causal=False))
     with pytest.raises(ValueError, match="batch: expected 1 or more, got 0"):
         Stream(make("learned_both"), batch=0)
+    with pytest.raises(ValueError, match="block: expected 1 or more, got 0"):
+        Stream(make("learned_both"), block=0)
