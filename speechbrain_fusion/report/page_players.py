@@ -302,6 +302,8 @@ def _times(seconds: float) -> list[Html]:
             "span",
             f"{x:g} s" if x == marks[-1] else f"{x:g}",
             style=f"left:{x / seconds:.2%}",
+            # or it would run into the next ear's
+            class_="end" if x > 0.9 * seconds else None,
         )
         for x in marks
     ]
