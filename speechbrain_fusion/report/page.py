@@ -28,6 +28,8 @@ from speechbrain_fusion.report.page_sections import (
 logger = get_logger(__name__)
 
 PAGE = "report.html"
+# in this order: the last says what is otherwise on a telephone and on paper
+STYLES = ("colours.css", "page.css", "players.css", "media.css")
 TITLES = {
     "results": "Results",
     "listen": "Listen",
@@ -109,11 +111,7 @@ def make_page(run: Run) -> str:
     str
         HTML.
     """
-    assets = resources.files("speechbrain_fusion.report") / "page_assets"
-    template, style, script = (
-        (assets / f"page.{kind}").read_text(encoding="utf-8")
-        for kind in ("html", "css", "js")
-    )
+    template, script = _asset("page.html"), _asset("page.js")
     sections = {
         "results": results_section(run),
         "listen": listen_section(run),
@@ -124,12 +122,17 @@ def make_page(run: Run) -> str:
     return string.Template(template).substitute(
         title=tag("title", f"{run.name} - speechbrain-fusion"),
         policy=policy(script),
-        style=style,
+        style="\n".join(map(_asset, STYLES)),
         script=script,
         header=header(run),
         links=join(tag("a", x, href=f"#{name}") for name, x in TITLES.items()),
         sections=join(_section(name, sections[name]) for name in TITLES),
     )
+
+
+def _asset(name: str) -> str:
+    folder = resources.files("speechbrain_fusion.report") / "page_assets"
+    return (folder / name).read_text(encoding="utf-8")
 
 
 def _section(name: str, content: Html) -> Html:
