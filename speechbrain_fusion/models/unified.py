@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from speechbrain_fusion.losses.signal import check_pair, valid_samples
 from speechbrain_fusion.nnet.chunks import blank, valid_steps
 from speechbrain_fusion.nnet.convolution import PointwiseConv
-from speechbrain_fusion.nnet.filterbank import complete_frames
+from speechbrain_fusion.nnet.filterbank import complete_frames, start_as_frame
 from speechbrain_fusion.nnet.streaming import along, current_memory, overlap
 from speechbrain_fusion.nnet.tcn import PReLU, TemporalConvNet
 
@@ -362,44 +362,3 @@ class UnifiedSeparator(nn.Module):
         beyond = (samples - self.kernel_size).clamp(min=0)
         # rounded up
         return 1 + (beyond + self.stride - 1) // self.stride
-
-
-@torch.no_grad()
-def start_as_frame(encoder: Tensor, decoder: Tensor) -> None:
-    """Set filters so that a decoder undoes an encoder with a ReLU.
-
-    Half of the filters are an orthonormal frame of a window, the others its negative:
-    what the ReLU takes from one the other has. Windows overlap by half, so that each
-    sample is in two of them.
-
-    Arguments
-    ---------
-    encoder : torch.Tensor
-        Filters to be set, shape [channels, 1, taps].
-    decoder : torch.Tensor
-        Same shape.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than two channels for each tap.
-
-    Example
-    -------
-    >>> filters = torch.empty(2, 8, 1, 4)
-    >>> start_as_frame(*filters)
-    >>> window = torch.randn(4)
-    >>> torch.allclose(
-    ...     2 * (filters[0, :, 0] @ window).relu() @ filters[1, :, 0], window, atol=1e-6
-    ... )
-    True
-    """
-    channels, _, taps = encoder.shape
-    if channels < 2 * taps or channels % 2:
-        raise ValueError(
-            f"channels: expected an even number of at least {2 * taps} for frames of "
-            f"{taps} samples, got {channels}"
-        )
-    half = nn.init.orthogonal_(encoder.new_empty(channels // 2, taps))
-    encoder.copy_(torch.cat([half, -half]).unsqueeze(1))
-    decoder.copy_(encoder / 2)

@@ -251,3 +251,44 @@ def _masked_frames(mask: Tensor, spectrum: Tensor, size: int) -> Tensor:
         parts = (mask.unsqueeze(-1) * spectrum).transpose(-2, -3)
         return irfft_parts(parts[..., 0], parts[..., 1], size).transpose(-1, -2)
     return torch.fft.irfft(mask * spectrum, n=size, dim=-2)
+
+
+@torch.no_grad()
+def start_as_frame(encoder: Tensor, decoder: Tensor) -> None:
+    """Set filters so that a decoder undoes an encoder with a ReLU.
+
+    Half of the filters are an orthonormal frame of a window, the others its negative:
+    what the ReLU takes from one the other has. Windows overlap by half, so that each
+    sample is in two of them.
+
+    Arguments
+    ---------
+    encoder : torch.Tensor
+        Filters to be set, shape [channels, 1, taps].
+    decoder : torch.Tensor
+        Same shape.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two channels for each tap.
+
+    Example
+    -------
+    >>> filters = torch.empty(2, 8, 1, 4)
+    >>> start_as_frame(*filters)
+    >>> window = torch.randn(4)
+    >>> torch.allclose(
+    ...     2 * (filters[0, :, 0] @ window).relu() @ filters[1, :, 0], window, atol=1e-6
+    ... )
+    True
+    """
+    channels, _, taps = encoder.shape
+    if channels < 2 * taps or channels % 2:
+        raise ValueError(
+            f"channels: expected an even number of at least {2 * taps} for frames of "
+            f"{taps} samples, got {channels}"
+        )
+    half = nn.init.orthogonal_(encoder.new_empty(channels // 2, taps))
+    encoder.copy_(torch.cat([half, -half]).unsqueeze(1))
+    decoder.copy_(encoder / 2)
