@@ -11,6 +11,9 @@ import numpy as np
 GOES_ON = 2**62
 """The number of samples of a signal that does not end within a chunk."""
 
+# What states are, by ONNX Runtime's names.
+KINDS = {"tensor(float)": "f4", "tensor(double)": "f8", "tensor(int64)": "i8"}
+
 
 class OnnxStream:
     """Pass signals through an exported causal system while they are being heard.
@@ -133,10 +136,11 @@ class OnnxStream:
         left = self._waiting.shape[-1] + self.latency - self.hop
         rest = np.zeros((self.batch, self.inputs, -(-left // self.hop) * self.hop))
         rest[..., : self._waiting.shape[-1]] = self._waiting
-        if self._samples and rest.shape[-1]:
-            self._advance(rest, self._samples)
-        else:
+        if not self._samples:
+            # what was never begun is silent to its end
             self._ready = np.zeros((self.batch, self.outputs, self.latency), np.float32)
+        elif rest.shape[-1]:
+            self._advance(rest, self._samples)
         self._ended = True
         return self._take(self.latency)
 
@@ -181,8 +185,7 @@ class OnnxStream:
 
 def _zeros(state: Any, batch: int) -> np.ndarray:
     """Return the state with which signals begin; all but its batch is known."""
-    kind = np.int64 if state.type == "tensor(int64)" else np.float32
-    return np.zeros((batch, *state.shape[1:]), kind)
+    return np.zeros((batch, *state.shape[1:]), KINDS[state.type])
 
 
 def _open_file(path: Path | str, threads: int) -> Any:

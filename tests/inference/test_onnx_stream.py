@@ -31,9 +31,9 @@ def separator() -> nn.Module:
     return UnifiedSeparator(*maskers, channels=16, kernel_size=8)
 
 
-def two_branch() -> nn.Module:
+def two_branch(**options: object) -> nn.Module:
     sizes = {"channels": 8, "experts": 4, "kernels": (5, 3), "groups": 1, "units": 2}
-    return TwoBranchEnhancer(64, 32, squeezed=6, causal=True, **sizes)
+    return TwoBranchEnhancer(64, 32, squeezed=6, causal=True, **sizes, **options)
 
 
 SYSTEMS = {
@@ -41,6 +41,8 @@ SYSTEMS = {
     "stft": lambda: binaural(encoding="stft"),
     "stft without padding": lambda: binaural(encoding="stft", stft_pad=False),
     "separation": separator,
+    # its states are of double precision
+    "cumulative norm": lambda: two_branch(norm="cumulative", branches="magnitude"),
     "two-branch": two_branch,
 }
 slow = pytest.mark.slow
