@@ -1,16 +1,11 @@
 """Model folders loaded: from anywhere, leaving nothing behind, and never believed."""
 
-import json
 import os
-import pickle
 import shutil
 import stat
-import subprocess
-import zipfile
 from pathlib import Path
 
 import huggingface_hub
-import numpy as np
 import pytest
 import torch
 from speechbrain.inference.interfaces import pretrained_from_hparams
@@ -23,22 +18,7 @@ from speechbrain_fusion.inference import (
     load,
 )
 from speechbrain_fusion.inference.files import SHIPPED
-from speechbrain_fusion.inference.weights import read_weights
 from tests.inference.model_folders import RATE, change_yaml, make_folder, make_run
-
-
-@pytest.fixture(scope="module")
-def original(tmp_path_factory) -> Path:
-    """A model folder, to be copied."""
-    return make_folder(tmp_path_factory.mktemp("original"))
-
-
-@pytest.fixture
-def folder(original, tmp_path, monkeypatch) -> Path:
-    """A model folder, seen from an empty one."""
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    return shutil.copytree(original, tmp_path / "model")
 
 
 def everything(folder: Path) -> dict[str, tuple[int, int, bool]]:
@@ -196,6 +176,42 @@ def test_a_model_comes_with_the_package(folder):
     assert sum(x.stat().st_size for x in SHIPPED.iterdir()) < 1_000_000
 
 
+@pytest.mark.parametrize(
+    "value",
+    ["10000000", "1000000000", "999999999999999999999", "-5", "0", "1.5", "[1]"],
+)
+@pytest.mark.parametrize("key", ["N: 16", "P: 5", "X: 2", "R: 1"])
+def test_absurd_sizes_are_refused_before_they_take_memory(key, value, folder):
+    change_yaml(folder, f"    {key}\n", f"    {key[0]}: {value}\n")
+    with pytest.raises(
+        ValueError, match=r"hyperparams\.yaml|model\.ckpt: not the para"
+    ):
+        load(folder)
+
+
+def test_arguments_that_do_not_exist_are_named(folder):
+    change_yaml(folder, "    N: 16\n", "    N: 16\n    __class__: 3\n")
+    with pytest.raises(
+        ValueError, match=r"hyperparams\.yaml: no model can be made.*cl"
+    ):
+        load(folder)
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfe", b"a: \x00", b"x" * 10**6])
+def test_a_yaml_that_is_no_text_is_named(data, folder):
+    (folder / "hyperparams.yaml").write_bytes(data)
+    with pytest.raises(ValueError, match=r"hyperparams\.yaml[:,] "):
+        load(folder)
+
+
+def test_any_network_can_be_used_without_a_folder(tmp_path):
+    _, network = make_run(tmp_path, "mask")
+    model = SpeechEnhancer({"model": network}, {"sample_rate": RATE})
+    assert model.config["task"] == "enhance"
+    with pytest.raises(ValueError, match="MaskEnhancer: not for SpeechSeparator"):
+        SpeechSeparator({"model": network}, {"sample_rate": RATE})
+
+
 # -- the hub -----------------------------------------------------------------------
 
 
@@ -247,248 +263,3 @@ def test_a_hostile_repository_runs_nothing(hub, folder):
     ):
         load("someone/model")
     assert not Path("RAN").exists()
-
-
-# -- weights -----------------------------------------------------------------------
-
-
-class Touch:
-    """Unpickled, it makes a file."""
-
-    def __reduce__(self):
-        return subprocess.call, (["touch", "RAN"],)
-
-
-def save(thing, path):
-    torch.save(thing, path)
-
-
-def repack(path, compression=zipfile.ZIP_STORED, **changes):
-    """Write an archive anew, with other content of some of its parts."""
-    with zipfile.ZipFile(path) as archive:
-        parts = {name: archive.read(name) for name in archive.namelist()}
-    with zipfile.ZipFile(path, "w", compression) as archive:
-        for name, data in parts.items():
-            archive.writestr(name, changes.get(Path(name).stem, data))
-
-
-def state_of(path):
-    return torch.load(path, weights_only=True)
-
-
-HOSTILE = {
-    "a pickle": lambda path: path.write_bytes(pickle.dumps(Touch())),
-    "a pickle of tensors": lambda path: path.write_bytes(pickle.dumps(state_of(path))),
-    "an object": lambda path: save(Touch(), path),
-    "an object among tensors": lambda path: save(
-        {**state_of(path), "a": Touch()}, path
-    ),
-    "an object in the archive": lambda p: repack(p, data=pickle.dumps(Touch())),
-    "an object in the old format": lambda path: torch.save(
-        {"a": Touch()}, path, _use_new_zipfile_serialization=False
-    ),
-    "a whole module": lambda path: save(torch.nn.Linear(1, 1), path),
-    "a script": lambda path: torch.jit.save(
-        torch.jit.script(torch.nn.Linear(1, 1)), str(path)
-    ),
-    "the old format": lambda path: torch.save(
-        state_of(path), path, _use_new_zipfile_serialization=False
-    ),
-    "no bytes": lambda path: path.write_bytes(b""),
-    "noise": lambda path: path.write_bytes(os.urandom(5000)),
-    "another archive": lambda path: zipfile.ZipFile(path, "w").close(),
-    "half of it": lambda path: path.write_bytes(path.read_bytes()[:3000]),
-    "all but its end": lambda path: path.write_bytes(path.read_bytes()[:-30]),
-    "a hole in it": lambda path: repack(path, data=b""),
-    "a compressed archive": lambda path: repack(path, zipfile.ZIP_DEFLATED),
-    "a tensor": lambda path: save(torch.ones(3), path),
-    "a list": lambda path: save([torch.ones(3)], path),
-    "numbers": lambda path: save({"a": 1.0}, path),
-    "tensors in tensors' place": lambda path: save({"a": {"b": torch.ones(1)}}, path),
-    "names that are numbers": lambda path: save({1: torch.ones(1)}, path),
-    "names that ring": lambda path: save({"a\x07": torch.ones(1)}, path),
-    "a sparse tensor": lambda path: save({"a": torch.eye(3).to_sparse()}, path),
-    "complex numbers": lambda path: save({"a": torch.ones(1) * 1j}, path),
-    "nowhere": lambda path: save({"a": torch.ones(1, device="meta")}, path),
-    "eight bits": lambda path: save({"a": torch.ones(1).to(torch.float8_e4m3fn)}, path),
-    "one number seen often": lambda path: save(
-        {"a": torch.ones(1).expand(10**6)}, path
-    ),
-    "shared memory": lambda path: save(
-        dict.fromkeys(map(str, range(99)), torch.ones(1000)), path
-    ),
-    "nan": lambda path: save(
-        {k: v * torch.nan for k, v in state_of(path).items()}, path
-    ),
-    "infinity": lambda path: save(
-        {k: v / 0 if v.is_floating_point() else v for k, v in state_of(path).items()},
-        path,
-    ),
-    "nothing": lambda path: save({}, path),
-}
-
-
-@pytest.mark.parametrize("spoil", HOSTILE.values(), ids=HOSTILE)
-def test_weights_are_tensors_or_refused(spoil, folder):
-    path = folder / "model.ckpt"
-    spoil(path)
-    for way in (load, BinauralEnhancer.from_hparams):
-        with pytest.raises(ValueError, match=r"model\.ckpt: ") as caught:
-            way(folder)
-        assert "\n" not in str(caught.value)
-    with pytest.raises(ValueError, match=r"model\.ckpt: "):
-        load(folder, trust=True)
-    assert not any(Path().iterdir())
-
-
-def test_damaged_weights_are_refused_or_read(original, tmp_path):
-    """Any byte may be another; parameters are never other than they were."""
-    good, path = (original / "model.ckpt").read_bytes(), tmp_path / "model.ckpt"
-    random, state = np.random.default_rng(0), read_weights(original / "model.ckpt")
-    places = random.integers(len(good), size=300)
-    # the pickle is where it hurts
-    start = good.index(b"data.pkl")
-    places[::2] = random.integers(start, start + 2000, size=150)
-    messages = []
-    for place in places:
-        damaged = bytearray(good)
-        damaged[place] = random.integers(256)
-        path.write_bytes(damaged)
-        try:
-            read = read_weights(path)
-            assert all(torch.equal(read[name], state[name]) for name in state)
-        except ValueError as error:
-            messages.append(str(error))
-    assert len(messages) > 50
-    for message in messages:
-        assert message.startswith(f"{path}: ")
-        assert message.isprintable()
-
-
-def test_such_a_pickle_would_have_run(folder):
-    """The test above is worth something."""
-    HOSTILE["a pickle"](folder / "model.ckpt")
-    pickle.loads((folder / "model.ckpt").read_bytes())
-    assert Path("RAN").exists()
-
-
-def test_all_that_does_not_fit_is_listed(folder):
-    path = folder / "model.ckpt"
-    state = state_of(path)
-    names = [*state]
-    state["more"] = torch.ones(1)
-    state[names[1]] = torch.ones(3, 1, 4)
-    del state[names[0]]
-    torch.save(state, path)
-    message = rf"model\.ckpt: not the parameters .*missing: {names[0]}; unexpected: mo"
-    message += rf"re; different: {names[1]} \[3, 1, 4\], expected \["
-    with pytest.raises(ValueError, match=message):
-        load(folder)
-    # then SpeechBrain loads
-    with pytest.raises(RuntimeError, match="size mismatch"):
-        load(folder, trust=True)
-
-
-def test_settings_that_have_no_parameters_are_checked_too(tmp_path):
-    folder = make_folder(tmp_path, "shared_latent")
-    change_yaml(folder, "hop: 64", "hop: 32")
-    with pytest.raises(ValueError, match=r"speech\._extra_state is \[64.0, .* \[32.0,"):
-        load(folder)
-
-
-@pytest.mark.parametrize(
-    "value",
-    ["10000000", "1000000000", "999999999999999999999", "-5", "0", "1.5", "[1]"],
-)
-@pytest.mark.parametrize("key", ["N: 16", "P: 5", "X: 2", "R: 1"])
-def test_absurd_sizes_are_refused_before_they_take_memory(key, value, folder):
-    change_yaml(folder, f"    {key}\n", f"    {key[0]}: {value}\n")
-    with pytest.raises(
-        ValueError, match=r"hyperparams\.yaml|model\.ckpt: not the para"
-    ):
-        load(folder)
-
-
-def test_arguments_that_do_not_exist_are_named(folder):
-    change_yaml(folder, "    N: 16\n", "    N: 16\n    __class__: 3\n")
-    with pytest.raises(
-        ValueError, match=r"hyperparams\.yaml: no model can be made.*cl"
-    ):
-        load(folder)
-
-
-# -- facts -------------------------------------------------------------------------
-
-WRONG = {
-    "task": ["dance", None, ["enhance"], "separate"],
-    "sample_rate": [0, -1, 1e4, "8000", True, 10**30, 16000, None],
-    "inputs": [0, 1, True, 10**9, "2"],
-    "outputs": [3, None],
-    "causal": [1, "yes", False],
-    "latency": [0, 9, 1.5, 10**9, None],
-    "precision": ["float64", 3],
-    "name": [3, "a" * 2000, "\x1b[2J", None],
-    "corpus": [["a"], "\x07"],
-    "metrics": [[], {"a": 1}, {"a": {"b": "c"}}, {"\x1b": {}}, {"a": {"b": True}}],
-    "versions": [[], {"torch": 2}, {"torch": "\n"}],
-    "seed": [1.5, "1", 2**70],
-    "created": [3],
-}
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [(key, value) for key, values in WRONG.items() for value in values],
-)
-def test_facts_that_cannot_be_are_named(key, value, folder):
-    path = folder / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
-    for way in (load, BinauralEnhancer.from_hparams):
-        with pytest.raises(ValueError, match=r"config\.json: ") as caught:
-            way(folder)
-        assert len(str(caught.value)) < 600
-        assert str(caught.value).isprintable()
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        *(
-            "",
-            "{",
-            "[]",
-            "3",
-            "null",
-            "[" * 100_000,
-            '{"a": ' * 9000,
-            "{" + " " * 10**6,
-        ),
-        *('{"seed": NaN}', '{"seed": 1e999}', "9" * 5000, "\ud800", "{}", '{"a": 1}'),
-    ],
-)
-def test_a_config_that_is_none_is_named(text, folder):
-    path = folder / "config.json"
-    path.write_bytes(text.encode("utf-8", "surrogatepass"))
-    with pytest.raises(ValueError, match=r"config\.json: "):
-        load(folder)
-
-
-def test_unknown_facts_are_left_out(folder):
-    path = folder / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "later": "\x1b[2J"}))
-    assert "later" not in load(folder).config
-
-
-@pytest.mark.parametrize("data", [b"\xff\xfe", b"a: \x00", b"x" * 10**6])
-def test_a_yaml_that_is_no_text_is_named(data, folder):
-    (folder / "hyperparams.yaml").write_bytes(data)
-    with pytest.raises(ValueError, match=r"hyperparams\.yaml[:,] "):
-        load(folder)
-
-
-def test_any_network_can_be_used_without_a_folder(tmp_path):
-    _, network = make_run(tmp_path, "mask")
-    model = SpeechEnhancer({"model": network}, {"sample_rate": RATE})
-    assert model.config["task"] == "enhance"
-    with pytest.raises(ValueError, match="MaskEnhancer: not for SpeechSeparator"):
-        SpeechSeparator({"model": network}, {"sample_rate": RATE})
