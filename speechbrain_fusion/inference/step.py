@@ -1,8 +1,11 @@
 """A causal system as a function of one piece of the signal and of its state."""
 
+import hashlib
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +16,12 @@ from speechbrain_fusion.nnet.streaming import Memory
 Advance = Callable[[Tensor, Sequence[Tensor]], tuple[Tensor, ...]]
 # TorchScript improves a recording in the first runs of it.
 WARM_UP = 3
+# Recordings of each system, by hops and batch, with the fingerprint of its weights.
+# PyTorch never frees all of one, so that no stream may have its own.
+_Recordings = dict[tuple[int, int], tuple[bytes, Advance]]
+_RECORDED: WeakKeyDictionary[nn.Module, _Recordings] = WeakKeyDictionary()
+# The recorder's state is that of the process.
+_RECORDING = threading.Lock()
 
 
 class StepModel(nn.Module):
@@ -102,11 +111,12 @@ class StepModel(nn.Module):
         """
         return self._pass(chunk, Memory(states, settled=True))
 
-    @torch.inference_mode()
     def prepare(self, hops: int, batch: int = 1) -> Advance:
         """Make `advance` for pieces of one length; for few hops it takes half the time.
 
         The operations are recorded once (by TorchScript), and then done without Python.
+        While a system has the same weights, what was recorded is returned again: until
+        the process ends, PyTorch keeps of a recording 10 MB and what weights it holds.
 
         Arguments
         ---------
@@ -118,21 +128,28 @@ class StepModel(nn.Module):
         Returns
         -------
         callable
-            `advance`, with the parameters that the system has now, for pieces [batch,
-            inputs, hops * hop] on the device on which it is now.
+            `advance` for pieces [batch, inputs, hops * hop] of the type and on the
+            device that the system has now, while its weights are those of now.
         """
+        with _RECORDING:
+            kept = _RECORDED.setdefault(self.system, {})
+            weights = fingerprint(self.system)
+            if kept.get((hops, batch), (None,))[0] != weights:
+                kept[hops, batch] = weights, self._record(hops, batch)
+            return kept[hops, batch][1]
+
+    @torch.inference_mode()
+    def _record(self, hops: int, batch: int) -> Advance:
         chunk = self.like.new_zeros(batch, self.inputs, hops * self.hop)
         states = self.initial_states(batch)
+        module, inputs = _Advance(self).eval(), (chunk, *states)
         with warnings.catch_warnings():
             # that lengths become constants is what is wanted
             warnings.simplefilter("ignore")
-            recorded: Any = torch.jit.freeze(
-                torch.jit.trace(
-                    _Advance(self).eval(), (chunk, *states), check_trace=False
-                )
-            )
+            traced = torch.jit.trace(module, inputs, check_trace=False)
+            recorded: Any = torch.jit.freeze(traced)
             for _ in range(WARM_UP):
-                recorded(chunk, *states)
+                recorded(*inputs)
         return lambda piece, before: recorded(piece, *before)
 
     def finish(self, chunk: Tensor, samples: Tensor, *states: Tensor) -> Tensor:
@@ -193,6 +210,35 @@ class StepModel(nn.Module):
             state.new_zeros(batch, *state.shape[1:]).contiguous()
             for state in memory.left
         ]
+
+
+def fingerprint(system: nn.Module) -> bytes:
+    """Tell weights, their types and devices from others.
+
+    Arguments
+    ---------
+    system : torch.nn.Module
+        Whose parameters and buffers they are.
+
+    Returns
+    -------
+    bytes
+        The same for the same.
+
+    Example
+    -------
+    >>> layer = nn.Linear(2, 2)
+    >>> before = fingerprint(layer)
+    >>> layer.bias.data += 1
+    >>> fingerprint(layer) == before
+    False
+    """
+    digest = hashlib.sha256()
+    for name, x in [*system.named_parameters(), *system.named_buffers()]:
+        digest.update(f"{name} {x.dtype} {x.device} {tuple(x.shape)}".encode())
+        values = x.detach().cpu().reshape(-1)
+        digest.update(values.view(torch.uint8).numpy().data)
+    return digest.digest()
 
 
 class _Advance(nn.Module):

@@ -35,8 +35,9 @@ class Stream:
         Signals at a time, each with a beginning and an end of its own.
     block : int, optional
         Samples of the steps to come: these then take half the time, which matters where
-        they are short. To prepare for them takes a second or so here, and keeps the
-        parameters as they are now. Other steps may be taken as well.
+        they are short. To prepare for them takes seconds, which later streams of the
+        same system, block and batch are spared; its weights must not change meanwhile.
+        Other steps may be taken as well.
 
     Attributes
     ----------
@@ -104,8 +105,9 @@ class Stream:
         Raises
         ------
         ValueError
-            If the shape is another, samples are not finite or no floating-point
-            numbers, or a signal has ended. Nothing has happened to the stream then.
+            If it is no tensor, the shape is another, samples are not finite or no
+            floating-point numbers, or a signal has ended. Nothing has happened to the
+            stream then.
         """
         if self._ended:
             raise ValueError(
@@ -259,6 +261,10 @@ class Stream:
 
     def _check(self, x: Tensor) -> Tensor:
         """Return samples as [batch, inputs, time], of the system's type and device."""
+        if not isinstance(x, Tensor):
+            raise ValueError(
+                f"stream: expected a PyTorch tensor, got {type(x).__name__}"
+            )
         wanted = self.batch, self.inputs
         full = x[(None,) * (3 - x.dim())] if self.batch == 1 and x.dim() < 3 else x
         if full.dim() != 3 or full.shape[:2] != wanted:
@@ -276,6 +282,6 @@ class Stream:
 
     def _like_input(self, y: Tensor) -> Tensor:
         """Return with as many axes as the last input had."""
-        if self._dims == 1 and self.outputs == 1:
-            return y[0, 0]
-        return y if self._dims == 3 else y[0]
+        if self._dims == 3 or not len(y):
+            return y
+        return y[0, 0] if self._dims == 1 and self.outputs == 1 else y[0]

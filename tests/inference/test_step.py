@@ -1,6 +1,8 @@
 """A system as a function of piece and state gives what it gives of the whole signal."""
 
+import gc
 import threading
+import weakref
 
 import pytest
 import torch
@@ -159,6 +161,68 @@ def test_gradients_go_through_states():
     (gradient,) = torch.autograd.grad(second[..., :4].sum(), signal)
     whole = model.system.process(signal)[..., 36:40].sum()
     torch.testing.assert_close(gradient, torch.autograd.grad(whole, signal)[0])
+
+
+# -- prepared --------------------------------------------------------------------------
+
+
+def advanced(advance, model, piece):
+    with torch.inference_mode():
+        return advance(piece, model.initial_states(len(piece)))[0]
+
+
+def test_a_system_is_prepared_once_for_each_number_of_hops_and_batch():
+    system = make("learned_both")
+    prepared = StepModel(system).prepare(2)
+    assert StepModel(system).prepare(2) is prepared
+    others = StepModel(system).prepare(3), StepModel(system).prepare(2, batch=3)
+    assert prepared not in others
+    assert StepModel(make("learned_both")).prepare(2) is not prepared
+
+
+@pytest.mark.parametrize("name", ["learned_both", "branches_magnitude_batch"])
+def test_weights_that_have_changed_are_those_of_what_is_prepared_next(name):
+    system = make(name)
+    model, piece = StepModel(system), torch.randn(1, system.inputs, 2 * system.hop)
+    before = advanced(model.prepare(2), model, piece)
+    for parameter in system.parameters():
+        # which leaves no trace in the parameter
+        parameter.data.mul_(1.5)
+    after = advanced(model.prepare(2), model, piece)
+    assert not torch.equal(before, after)
+    assert_near(after, advanced(model.advance, model, piece))
+    system.double()
+    after = advanced(model.prepare(2), model, piece.double())
+    assert_near(after, advanced(model.advance, model, piece.double()), 1e-12)
+
+
+def test_what_is_prepared_does_not_keep_the_system():
+    system = make("learned_both")
+    prepared, alive = StepModel(system).prepare(1), weakref.ref(system)
+    del system
+    gc.collect()
+    assert prepared is not None
+    assert alive() is None
+
+
+def test_threads_prepare_one_after_another():
+    system, found = make("learned_both"), {}
+    model = StepModel(system)
+    pieces = torch.randn(4, 1, 2, 8)
+    expected = [advanced(model.advance, model, piece) for piece in pieces]
+
+    def work(i):
+        advance = StepModel(system).prepare(2)
+        found[i] = [advanced(advance, model, pieces[i]) for _ in range(20)]
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for i, piece in enumerate(expected):
+        for y in found[i]:
+            assert_near(y, piece)
 
 
 # -- what cannot be --------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import random
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -225,6 +226,7 @@ def test_buffers_may_be_used_again_at_once():
 def test_a_single_stream_needs_no_axis_for_its_batch():
     stream = Stream(make("learned_both"))
     assert stream.step(torch.randn(2, 30)).shape == (2, 30)
+    assert stream.flush([]).shape == (0, 2, stream.latency)
     assert stream.flush().shape == (2, stream.latency)
     stream = Stream(make("branches_both_layer"))
     assert stream.step(torch.randn(30)).shape == (30,)
@@ -244,10 +246,11 @@ def test_a_system_of_double_precision_streams_in_it():
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("name", KINDS)
-def test_streams_run_where_the_system_is(name):
+@pytest.mark.parametrize("block", [None, 13])
+def test_streams_run_where_the_system_is(name, block):
     system, signal = make(name), torch.randn(1, SYSTEMS[name]().inputs, 500)
     expected = offline(system, signal)
-    y = run(Stream(system.cuda()), signal, [13])
+    y = run(Stream(system.cuda(), block=block), signal, [13])
     assert y.is_cuda
     torch.testing.assert_close(
         y[..., system.latency :].cpu(), expected, atol=1e-3, rtol=0
@@ -285,6 +288,12 @@ def test_samples_that_cannot_be_are_refused_and_leave_the_stream_as_it_was(x, me
         stream.step(x)
     y = torch.cat([first, stream.step(signal[..., 31:]), stream.flush()], -1)
     assert_near(y[..., stream.latency :], offline(system, signal))
+
+
+@pytest.mark.parametrize("x", [np.zeros((2, 10)), [[0.0], [0.0]]])
+def test_samples_of_another_kind_are_named(x):
+    with pytest.raises(ValueError, match=f"PyTorch tensor, got {type(x).__name__}"):
+        Stream(make("learned_both")).step(x)
 
 
 def test_very_loud_samples_are_finite():
