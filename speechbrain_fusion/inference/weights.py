@@ -1,6 +1,7 @@
 """Parameters as a file of tensors and nothing else, and whether they fit a module."""
 
 import contextlib
+import pickletools
 import threading
 import warnings
 import zipfile
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import (
+    register_module_buffer_registration_hook,
     register_module_module_registration_hook,
     register_module_parameter_registration_hook,
 )
@@ -22,11 +24,23 @@ Built = TypeVar("Built")
 EXTRA_STATE = "_extra_state"
 # many modules have no parameters of their own
 MODULES_PER_TENSOR = 16
+# values that are no parameters
+MOST_WINDOWS = 2**18
 SHOWN = 8
 KINDS = (
     *(torch.float16, torch.bfloat16, torch.float32, torch.float64),
     *(torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
 )
+# What torch.save names in the pickle of a state dict. torch.load allows more, some of
+# which takes any memory that it is told to.
+NAMES = {
+    "collections OrderedDict",
+    *("torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter"),
+    *("torch HalfStorage", "torch BFloat16Storage", "torch FloatStorage"),
+    *("torch DoubleStorage", "torch BoolStorage", "torch ByteStorage"),
+    *("torch CharStorage", "torch ShortStorage", "torch IntStorage"),
+    "torch LongStorage",
+}
 
 
 class Fit(NamedTuple):
@@ -145,35 +159,58 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise _no_tensors(path, error) from error
-    if not isinstance(state, Mapping) or not state:
+    if not isinstance(state, dict) or not state:
         raise ValueError(f"{path}: expected tensors by name, got {type(state)}")
+    # what it holds, whatever it says of itself
+    state = dict(dict.items(state))
     # a pickle may give the same memory to many tensors
     room = path.stat().st_size
     for name, value in state.items():
         _check_tensor(path, name, value)
         room -= value.nbytes
-    if room < 0:
-        raise ValueError(f"{path}: expected tensors that do not share their memory")
-    return dict(state)
+        if room < 0:
+            raise ValueError(f"{path}: expected tensors that do not share their memory")
+        if not value.isfinite().all():
+            raise ValueError(f"{path}: {name} has values that are not finite")
+    return state
 
 
 def _check_archive(path: Path) -> None:
     """Expect torch's archive, whose parts are as large as they look."""
     try:
         with zipfile.ZipFile(path) as archive:
-            packed = _is_packed(archive.infolist(), path.stat().st_size)
-            damaged = None if packed else archive.testzip()
+            problem = _problem(archive, path.stat().st_size)
     except Exception as error:
         raise _no_tensors(path, error) from error
-    if packed:
-        raise ValueError(f"{path}: expected tensors that are not compressed")
-    if damaged is not None:
-        raise ValueError(f"{path}: damaged, expected what was written")
+    if problem:
+        raise ValueError(f"{path}: {problem}")
 
 
-def _is_packed(parts: list[zipfile.ZipInfo], size: int) -> bool:
+def _problem(archive: zipfile.ZipFile, size: int) -> str:
+    """Say why an archive cannot be one of torch's, "" if it can."""
+    parts = archive.infolist()
     stored = all(part.compress_type == zipfile.ZIP_STORED for part in parts)
-    return not stored or sum(part.file_size for part in parts) > size
+    if not stored or sum(part.file_size for part in parts) > size:
+        return "expected tensors that are not compressed"
+    if archive.testzip() is not None:
+        return "damaged, expected what was written"
+    for part in parts:
+        # as torch finds them, whatever their case
+        if part.filename.lower().endswith(".pkl"):
+            for name in _names(archive.read(part)):
+                if name not in NAMES:
+                    return f"{name!a:.80} is refused, expected tensors alone"
+    return ""
+
+
+def _names(pickle: bytes) -> Iterator[str]:
+    """List what a pickle names, without running it."""
+    for operation, argument, _ in pickletools.genops(pickle):
+        # GLOBAL is all that torch.save writes of these
+        if operation.name in ("STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"):
+            yield operation.name
+        elif operation.name == "GLOBAL":
+            yield str(argument)
 
 
 def _no_tensors(path: Path, error: Exception) -> ValueError:
@@ -184,7 +221,7 @@ def _no_tensors(path: Path, error: Exception) -> ValueError:
 
 
 def _check_tensor(path: Path, name: Any, value: Any) -> None:
-    """Expect a dense tensor with memory of its own and finite values."""
+    """Expect a dense tensor of numbers."""
     if not isinstance(name, str) or not name.isprintable() or len(name) > 300:
         raise ValueError(f"{path}: expected tensors by name, got {str(name)[:80]!r}")
     if not isinstance(value, Tensor) or value.layout != torch.strided:
@@ -192,8 +229,6 @@ def _check_tensor(path: Path, name: Any, value: Any) -> None:
     plain = value.dtype in KINDS and value.device.type == "cpu"
     if not plain or not value.is_contiguous():
         raise ValueError(f"{path}: {name} is no plain tensor of numbers")
-    if not value.isfinite().all():
-        raise ValueError(f"{path}: {name} has values that are not finite")
 
 
 def check_fit(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
@@ -238,8 +273,8 @@ def build_like(build: Callable[[], Built], state: Mapping[str, Tensor]) -> Built
     ...
     ValueError: the model is larger than its parameters
     """
-    # some modules make more than they keep
-    values = 1000 + 2 * sum(value.numel() for value in state.values())
+    # some modules make more than they keep, and windows are not kept
+    values = MOST_WINDOWS + 2 * sum(value.numel() for value in state.values())
     modules = 1000 + MODULES_PER_TENSOR * len(state)
     with _limited(modules, values), torch.device("meta"):
         return build()
@@ -247,7 +282,7 @@ def build_like(build: Callable[[], Built], state: Mapping[str, Tensor]) -> Built
 
 @contextlib.contextmanager
 def _limited(modules: int, values: int) -> Iterator[None]:
-    """Stop this thread where it makes too many modules or parameters."""
+    """Stop this thread where it makes too many modules or values."""
     left, thread = {"modules": modules, "values": values}, threading.get_ident()
 
     def spend(kind: str, number: int) -> None:
@@ -259,12 +294,13 @@ def _limited(modules: int, values: int) -> Iterator[None]:
     def count_module(module: nn.Module, name: str, part: Any) -> None:
         spend("modules", 1)
 
-    def count_values(module: nn.Module, name: str, parameter: Any) -> None:
-        spend("values", 0 if parameter is None else parameter.numel())
+    def count_values(module: nn.Module, name: str, value: Any) -> None:
+        spend("values", 0 if value is None else value.numel())
 
     hooks = [
         register_module_module_registration_hook(count_module),
         register_module_parameter_registration_hook(count_values),
+        register_module_buffer_registration_hook(count_values),
     ]
     try:
         yield

@@ -189,6 +189,23 @@ def test_absurd_sizes_are_refused_before_they_take_memory(key, value, folder):
         load(folder)
 
 
+@pytest.mark.parametrize(
+    "module",
+    [
+        "CompressedSTFT {fft_size: 16777216, hop: 8388608}",
+        "STFTFilterbank {channels: 16777216}",
+        "LearnedFilterbank {channels: 16777216, window: 16777216}",
+        "BatchNorm {channels: 16777216}",
+    ],
+)
+def test_what_a_model_would_keep_is_counted(module, folder):
+    """Windows and statistics too, of which a file says little."""
+    line = f"x: !new:speechbrain_fusion.nnet.{module}\nsample_rate: 8000"
+    change_yaml(folder, "sample_rate: 8000", line)
+    with pytest.raises(ValueError, match="the model is larger than its parameters"):
+        load(folder)
+
+
 def test_arguments_that_do_not_exist_are_named(folder):
     change_yaml(folder, "    N: 16\n", "    N: 16\n    __class__: 3\n")
     with pytest.raises(

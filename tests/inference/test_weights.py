@@ -4,6 +4,7 @@ import os
 import pickle
 import subprocess
 import zipfile
+from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,23 @@ class Touch:
 
     def __reduce__(self):
         return subprocess.call, (["touch", "RAN"],)
+
+
+class Ask:
+    """Unpickled, it takes what memory it is told to."""
+
+    def __init__(self, kind, *sizes):
+        self.told = kind, sizes
+
+    def __reduce__(self):
+        return self.told
+
+
+class Hide(OrderedDict):
+    """Unpickled, it is a plain one that says it were empty."""
+
+    def __reduce__(self):
+        return OrderedDict, (), {"items": OrderedDict}, None, iter(self.items())
 
 
 def save(thing, path):
@@ -88,6 +106,10 @@ HOSTILE = {
         path,
     ),
     "nothing": lambda path: save({}, path),
+    "memory": lambda path: save({"a": Ask(torch.Tensor, 2**17, 2**17)}, path),
+    "bytes": lambda path: save({"a": Ask(bytearray, 2**36)}, path),
+    "bytes that are dropped": lambda path: save([Ask(bytearray, 2**36), 1], path),
+    "an object that is hidden": lambda path: save(Hide({"a": 1.0}), path),
 }
 
 
@@ -102,6 +124,23 @@ def test_weights_are_tensors_or_refused(spoil, folder):
     with pytest.raises(ValueError, match=r"model\.ckpt: "):
         load(folder, trust=True)
     assert not any(Path().iterdir())
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(torch.Tensor, "torch Tensor"), (set, "set")]
+)
+def test_only_what_makes_up_tensors_is_called(kind, name, tmp_path):
+    """Of all that torch itself allows: some of it takes memory without end."""
+    torch.save({"a": Ask(kind)}, tmp_path / "a.ckpt")
+    torch.load(tmp_path / "a.ckpt", weights_only=True)
+    with pytest.raises(ValueError, match=rf"a\.ckpt: .*{name}' is refused, expected"):
+        read_weights(tmp_path / "a.ckpt")
+
+
+def test_parameters_are_read_as_tensors_are(tmp_path):
+    state = OrderedDict(a=torch.nn.Parameter(torch.ones(3)), b=torch.zeros(2).half())
+    torch.save(state, tmp_path / "a.ckpt")
+    assert torch.equal(read_weights(tmp_path / "a.ckpt")["a"], torch.ones(3))
 
 
 def test_damaged_weights_are_refused_or_read(original, tmp_path):
