@@ -10,20 +10,20 @@ from speechbrain.inference.interfaces import Pretrained
 from speechbrain.utils.fetching import FetchConfig, LocalStrategy
 from torch import Tensor, nn
 
-from speechbrain_fusion.inference.config import describe
-from speechbrain_fusion.inference.files import HYPERPARAMS, find_files
+from speechbrain_fusion.inference.config import describe, read_config
+from speechbrain_fusion.inference.files import HYPERPARAMS, ModelFiles, find_files
 from speechbrain_fusion.inference.long_audio import (
     CHUNK,
     process_array,
     process_batch,
     together,
 )
-from speechbrain_fusion.inference.opening import check_model, unseeded
+from speechbrain_fusion.inference.opening import open_model, unseeded
 from speechbrain_fusion.inference.resampling import resample, resampled_length
-from speechbrain_fusion.inference.safe_yaml import MODEL, RATE
+from speechbrain_fusion.inference.safe_yaml import MODEL, MODULES, RATE
 from speechbrain_fusion.inference.signals import Signal, check_rate, take
 from speechbrain_fusion.inference.streaming import Stream
-from speechbrain_fusion.inference.weights import check_fit
+from speechbrain_fusion.inference.weights import check_fit, read_weights
 
 Loaded = TypeVar("Loaded", bound="Model")
 
@@ -80,7 +80,8 @@ class Model(Pretrained):
     ) -> Loaded:
         """Load as all of SpeechBrain's interfaces do, but checked first as by `load`.
 
-        Takes upstream's arguments. Leaves no file anywhere unless there is a savedir.
+        Takes upstream's arguments but download_only. Leaves no file anywhere unless
+        there is a savedir.
 
         Arguments
         ---------
@@ -109,10 +110,21 @@ class Model(Pretrained):
             If there is no such model, it is of another task or it is not safe to load.
         """
         files = find_files(source, hparams_file, savedir, local_strategy, fetch_config)
-        config, state = check_model(files, trust, options.get("overrides"))
-        cls.check_task(config, str(files.config))
+        cls.check_task(read_config(files.config), str(files.config))
+        if trust:
+            return cls._trusted(files, **options)
+        changes = options.pop("overrides", None)
+        matching = options.pop("overrides_must_match", True)
+        config, hparams = open_model(files, changes, matching)
+        model = cls(hparams[MODULES], {**hparams, "savedir": savedir}, **options)
+        model.config = config
+        return model
+
+    @classmethod
+    def _trusted(cls: type[Loaded], files: ModelFiles, **options: Any) -> Loaded:
+        """Load whatever the YAML names; parameters are still tensors alone."""
+        config, state = read_config(files.config), read_weights(files.weights)
         options["hparams_file"] = files.hyperparams.name
-        # what was checked is what is loaded
         folder = str(files.hyperparams.parent)
         model = unseeded(super().from_hparams, source=folder, **options)
         check_fit(model.system, state, files.weights)

@@ -5,7 +5,6 @@ from typing import Any, TypeVar
 
 import torch
 from hyperpyyaml import load_hyperpyyaml
-from torch import Tensor
 
 from speechbrain_fusion.inference.config import check_agreement, read_config
 from speechbrain_fusion.inference.files import ModelFiles, in_a_line, read_text
@@ -15,29 +14,30 @@ from speechbrain_fusion.inference.weights import build_like, check_fit, read_wei
 Made = TypeVar("Made")
 
 
-def check_model(
-    files: ModelFiles, trust: bool = False, overrides: Any = None
-) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Refuse a model that is not safe to load, or whose files do not go together.
+def open_model(
+    files: ModelFiles, overrides: Any = None, must_match: bool = True
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Make a model, unless it is not safe to or its files do not go together.
 
-    Its modules are built on the meta device, so that none takes memory before it is
-    known to be as large as its parameters.
+    Its modules are first built on the meta device, so that none takes memory before it
+    is known to be as large as its parameters. Every file is read once: what is checked
+    is what is used, whoever may write into the folder meanwhile.
 
     Arguments
     ---------
     files : ModelFiles
         Where they are.
-    trust : bool
-        Leave the YAML unread.
     overrides : dict or str, optional
-        Changes of its keys.
+        Changes of the YAML's keys.
+    must_match : bool
+        Whether the YAML must have all of these keys.
 
     Returns
     -------
     config : dict
         The facts.
-    state : dict of str to torch.Tensor
-        The parameters.
+    hparams : dict
+        What the YAML describes, with parameters.
 
     Raises
     ------
@@ -45,22 +45,24 @@ def check_model(
         Naming the file and what was expected of it.
     """
     config, state = read_config(files.config), read_weights(files.weights)
-    if trust:
-        return config, state
     text = read_text(files.hyperparams)
     check_yaml(text, str(files.hyperparams))
+
+    def make() -> Any:
+        return load_hyperpyyaml(text, overrides or {}, must_match)
+
     try:
-        hparams = unseeded(
-            lambda: build_like(lambda: load_hyperpyyaml(text, overrides or {}), state)
-        )
+        tried = unseeded(lambda: build_like(make, state))
     except Exception as error:
         raise ValueError(
             f"{files.hyperparams}: no model can be made of it ({in_a_line(error)})"
         ) from error
-    model = hparams[MODULES][MODEL]
+    model = tried[MODULES][MODEL]
     check_fit(model, state, files.weights)
-    check_agreement(config, model, hparams[RATE], str(files.config))
-    return config, state
+    check_agreement(config, model, tried[RATE], str(files.config))
+    hparams = unseeded(make)
+    hparams[MODULES][MODEL].load_state_dict(state)
+    return config, hparams
 
 
 def unseeded(make: Callable[..., Made], **options: Any) -> Made:

@@ -16,8 +16,10 @@ from speechbrain_fusion.inference import (
     SpeechEnhancer,
     SpeechSeparator,
     load,
+    opening,
 )
 from speechbrain_fusion.inference.files import SHIPPED
+from speechbrain_fusion.inference.safe_yaml import check_yaml
 from tests.inference.model_folders import RATE, change_yaml, make_folder, make_run
 
 
@@ -127,6 +129,28 @@ def test_values_of_the_yaml_can_be_changed(folder):
         load(folder, overrides="model: {H: 9}")
     with pytest.raises(ValueError, match=r"hyperparams\.yaml: no model can be made"):
         load(folder, overrides={"modell": 1})
+
+
+def test_changes_need_not_match_if_that_is_said(folder):
+    options = {"overrides": {"later": 1}, "overrides_must_match": False}
+    model = BinauralEnhancer.from_hparams(folder, **options)
+    assert model.hparams.later == 1
+
+
+@pytest.mark.parametrize("way", [load, BinauralEnhancer.from_hparams])
+def test_what_was_checked_is_what_is_loaded(way, folder, monkeypatch):
+    """Whoever may write into the folder does so in the meantime."""
+    expected = load(folder).system.state_dict()
+
+    def check_and_change(*arguments):
+        check_yaml(*arguments)
+        change_yaml(folder, "sample_rate", "x: !apply:os.mkdir [RAN]\nsample_rate")
+        (folder / "model.ckpt").write_bytes(b"")
+
+    monkeypatch.setattr(opening, "check_yaml", check_and_change)
+    state = way(folder).system.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in expected.items())
+    assert not any(Path().iterdir())
 
 
 def test_trust_loads_what_is_refused_otherwise(folder):
