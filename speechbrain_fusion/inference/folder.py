@@ -237,6 +237,7 @@ def _plain_scalar(node: Any) -> Any:
 @contextlib.contextmanager
 def _written_folder(folder: Path) -> Iterator[Path]:
     """Give a folder beside the wanted one, which it replaces when all went well."""
+    folder = folder.resolve()
     if folder.exists() and not _may_be_replaced(folder):
         raise ValueError(
             f"{folder}: holds something else, expected a model folder or nothing"
@@ -259,7 +260,8 @@ def _written_folder(folder: Path) -> Iterator[Path]:
 def _may_be_replaced(folder: Path) -> bool:
     if not folder.is_dir():
         return False
-    return (folder / CONFIG).is_file() or not any(folder.iterdir())
+    names = CONFIG, HYPERPARAMS, WEIGHTS
+    return all((folder / name).is_file() for name in names) or not any(folder.iterdir())
 
 
 def _replace(beside: Path, folder: Path) -> None:
@@ -267,7 +269,12 @@ def _replace(beside: Path, folder: Path) -> None:
     aside = beside.with_name(f"{beside.name}-replaced")
     if folder.exists():
         folder.rename(aside)
-    beside.rename(folder)
+    try:
+        beside.rename(folder)
+    except OSError:
+        if aside.exists():
+            aside.rename(folder)
+        raise
     shutil.rmtree(aside, ignore_errors=True)
 
 

@@ -117,12 +117,39 @@ def test_a_full_disk_leaves_the_folder_as_it_was(tmp_path, monkeypatch):
     assert (folder / "model.ckpt").read_bytes() == before
 
 
-def test_what_is_no_model_folder_is_not_replaced(tmp_path):
+@pytest.mark.parametrize("names", [["thesis.tex"], ["config.json", "thesis.tex"]])
+def test_what_is_no_model_folder_is_not_replaced(tmp_path, names):
     (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "thesis.tex").touch()
+    for name in names:
+        (tmp_path / "model" / name).touch()
     with pytest.raises(ValueError, match="model: holds something else, expected a mod"):
         make_folder(tmp_path)
-    assert listed(tmp_path / "model") == ["thesis.tex"]
+    assert listed(tmp_path / "model") == names
+
+
+def test_a_folder_that_cannot_be_replaced_stays(tmp_path, monkeypatch):
+    folder, rename = make_folder(tmp_path), Path.rename
+
+    def fail_once(path, target):
+        if path.name != "model" and target == folder:
+            monkeypatch.undo()
+            raise OSError(5, "Input/output error")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fail_once)
+    with pytest.raises(OSError, match=r"model not written: Input/output error.*model"):
+        make_folder(tmp_path, "mask")
+    assert listed(tmp_path) == ["model", "run"]
+    assert load(folder).config["inputs"] == 2
+
+
+def test_a_link_to_a_folder_stays_one(tmp_path):
+    folder = make_folder(tmp_path / "real")
+    (tmp_path / "model").symlink_to(folder)
+    make_folder(tmp_path, "mask")
+    assert (tmp_path / "model").is_symlink()
+    assert load(folder).config["inputs"] == 1
+    assert listed(tmp_path) == ["model", "real", "run"]
 
 
 @pytest.mark.parametrize("kind", ["binaural", "shared_latent"])
