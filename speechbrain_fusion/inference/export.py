@@ -38,7 +38,7 @@ from speechbrain_fusion.data.files import written_whole
 from speechbrain_fusion.inference.onnx_check import check_offline, check_step
 from speechbrain_fusion.inference.onnx_operators import OPSET, operators
 from speechbrain_fusion.inference.onnx_stream import GOES_ON
-from speechbrain_fusion.inference.step import StepModel
+from speechbrain_fusion.inference.step import RECORDING, StepModel
 from speechbrain_fusion.models.system import System
 from speechbrain_fusion.nnet.exporting import exporting
 from speechbrain_fusion.nnet.streaming import Memory
@@ -195,6 +195,7 @@ def _record(
 def _as_export() -> Iterator[Path]:
     """Have layers and exporter do as exporting wants; yield a folder for a while."""
     with contextlib.ExitStack() as stack:
+        stack.enter_context(RECORDING)
         stack.enter_context(torch.no_grad())
         stack.enter_context(exporting())
         stack.enter_context(operators())

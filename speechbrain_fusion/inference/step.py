@@ -20,8 +20,8 @@ WARM_UP = 3
 # PyTorch never frees all of one, so that no stream may have its own.
 _Recordings = dict[tuple[int, int], tuple[bytes, Advance]]
 _RECORDED: WeakKeyDictionary[nn.Module, _Recordings] = WeakKeyDictionary()
-# The recorder's state is that of the process.
-_RECORDING = threading.Lock()
+# PyTorch's recorder and exporter have one state for all threads.
+RECORDING = threading.Lock()
 
 
 class StepModel(nn.Module):
@@ -131,7 +131,7 @@ class StepModel(nn.Module):
             `advance` for pieces [batch, inputs, hops * hop] of the type and on the
             device that the system has now, while its weights are those of now.
         """
-        with _RECORDING:
+        with RECORDING:
             kept = _RECORDED.setdefault(self.system, {})
             weights = fingerprint(self.system)
             if kept.get((hops, batch), (None,))[0] != weights:

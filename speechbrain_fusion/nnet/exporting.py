@@ -2,31 +2,40 @@
 
 While a model is exported, what depends on a signal's length must be recorded and not
 be decided, and FFTs give way to sums of products. Results differ by rounding alone.
+Other threads go on as they do.
 """
 
 import contextlib
+import threading
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-_exporting = False
+
+class _Local(threading.local):
+    """Whether each thread is exporting."""
+
+    exporting = False
+
+
+_LOCAL = _Local()
 
 
 def is_exporting() -> bool:
-    """Tell whether layers are being exported.
+    """Tell whether this thread exports layers.
 
     Example
     -------
     >>> is_exporting()
     False
     """
-    return _exporting
+    return _LOCAL.exporting
 
 
 @contextlib.contextmanager
 def exporting() -> Iterator[None]:
-    """Let layers know that they are being exported.
+    """Let this thread's layers know that they are being exported.
 
     Example
     -------
@@ -34,12 +43,11 @@ def exporting() -> Iterator[None]:
     ...     is_exporting()
     True
     """
-    global _exporting
-    before, _exporting = _exporting, True
+    before, _LOCAL.exporting = _LOCAL.exporting, True
     try:
         yield
     finally:
-        _exporting = before
+        _LOCAL.exporting = before
 
 
 def larger(first: int, second: int) -> int:

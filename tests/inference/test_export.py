@@ -2,6 +2,7 @@
 
 import math
 import sys
+import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -222,6 +223,39 @@ def test_export_leaves_the_model_as_it_is(tmp_path: Path) -> None:
     export_offline(system, tmp_path / "model.onnx")
     assert system.training
     assert all(torch.equal(x, before[name]) for name, x in system.state_dict().items())
+
+
+def test_threads_export_one_after_another_and_disturb_nobody(tmp_path: Path) -> None:
+    """An STFT is another one while it is exported."""
+    system, signals = trained(lambda: binaural(encoding="stft")), noise(1, 2, 500)
+    with torch.no_grad():
+        expected = system.process(signals)
+    done, wrong = threading.Event(), []
+
+    def export(number: int) -> None:
+        try:
+            export_offline(system, tmp_path / f"{number}.onnx")
+        except Exception as error:
+            wrong.append(error)
+
+    def listen() -> None:
+        with torch.no_grad():
+            while not done.is_set():
+                try:
+                    torch.testing.assert_close(system.process(signals), expected)
+                except Exception as error:
+                    wrong.append(error)
+
+    threads = [threading.Thread(target=export, args=(i,)) for i in range(3)]
+    listener = threading.Thread(target=listen)
+    for thread in [listener, *threads]:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    done.set()
+    listener.join()
+    assert not wrong
+    assert len([*tmp_path.iterdir()]) == 3
 
 
 def test_export_is_quiet(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
