@@ -4,7 +4,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from speechbrain_fusion.commands.ending import finish
+from speechbrain_fusion.commands.ending import ended_by_signals, finish
 from speechbrain_fusion.commands.parser import build_parser
 
 
@@ -27,7 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Raises
     ------
     SystemExit
-        With code 2 if the arguments are wrong, with 0 after printing help.
+        With code 2 if the arguments are wrong, with 0 after printing help, with 128
+        and its number if a signal ends it.
 
     Example
     -------
@@ -35,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     2
     """
     options = build_parser().parse_args(arguments)
-    return finish(lambda x: importlib.import_module(x.module).run(x), options)
+    with ended_by_signals():
+        return finish(lambda x: importlib.import_module(x.module).run(x), options)
 
 
 if __name__ == "__main__":

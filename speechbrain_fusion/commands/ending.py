@@ -3,10 +3,12 @@
 import argparse
 import contextlib
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Iterable
-from typing import TextIO
+from collections.abc import Callable, Iterable, Iterator
+from typing import NoReturn, TextIO
 
 PROGRAM = "speechbrain-fusion"
 DONE, FAILED, USAGE, BUG, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 70, 130, 141
@@ -15,8 +17,10 @@ EXIT_CODES = """exit codes:
   1    some of it failed: one line on stderr for each input and why
   2    nothing was done: the arguments, the model or the device cannot be used
   70   an error of the program itself: please report it with what --debug prints
+  129  hung up (SIGHUP)
   130  interrupted (Ctrl-C)
-  141  the reader of the output went away"""
+  141  the reader of the output went away
+  143  ended (SIGTERM)"""
 
 
 class UsageError(ValueError):
@@ -118,10 +122,44 @@ def finish(
         return _explain(error)
 
 
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end a command as an error does, with nothing half-written.
+
+    Who ignores them, as nohup does, or handles them otherwise is left alone.
+
+    Example
+    -------
+    >>> with ended_by_signals():
+    ...     os.kill(os.getpid(), signal.SIGTERM)
+    Traceback (most recent call last):
+    ...
+    SystemExit: 143
+    """
+    own = threading.current_thread() is threading.main_thread()
+    numbers = [signal.SIGTERM, signal.SIGHUP] if own else []
+    handled = [x for x in numbers if signal.getsignal(x) is signal.SIG_DFL]
+    for number in handled:
+        signal.signal(number, _end)
+    try:
+        yield
+    finally:
+        for number in handled:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _end(number: int, frame: object) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
 def _explain(error: Exception) -> int:
     if isinstance(error, UsageError):
         tell_error(error)
         return USAGE
+    if isinstance(error, OSError) and error.strerror:
+        named = error.filename is not None
+        tell_error(f"{error.filename}: {error.strerror}" if named else error.strerror)
+        return FAILED
     if isinstance(error, ValueError | OSError | ImportError):
         tell_error(error)
         return FAILED

@@ -2,6 +2,7 @@
 
 import argparse
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from speechbrain_fusion.commands.ending import (
@@ -11,6 +12,7 @@ from speechbrain_fusion.commands.ending import (
     tell_failures,
 )
 from speechbrain_fusion.commands.outputs import refuse_existing
+from speechbrain_fusion.data.manifest import audio_files
 from speechbrain_fusion.metrics.evaluation import Evaluation, evaluate_files
 from speechbrain_fusion.metrics.pairs import Pair, match_files
 from speechbrain_fusion.metrics.scorers import known_metrics
@@ -21,13 +23,14 @@ def run(options: argparse.Namespace) -> int:
     """Score, print the table and write what was asked for."""
     pairs, missing, metrics = _read(options)
     result = evaluate_files(pairs, metrics, options.jobs, shows_progress(options))
+    result = result._replace(failures=[*missing, *result.failures])
     if len(result.table):
         tell(text(result, compared=options.noisy is not None))
     if options.json is not None:
         result.write_json(options.json)
     if options.csv is not None:
         result.table.write_csv(options.csv)
-    return tell_failures([*missing, *result.failures])
+    return tell_failures(result.failures)
 
 
 def _read(
@@ -39,12 +42,20 @@ def _read(
         files = match_files(options.reference, options.estimate, options.noisy)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    heard = {path.resolve() for pair in files[0] for path in pair.files()}
+    inputs = {path.resolve() for path in _inputs(options)}
     for path in _tables(options):
         refuse_existing(path, options.force)
-        if path.resolve() in heard:
+        if path.resolve() in inputs:
             raise UsageError(f"{path}: would overwrite an input")
     return *files, metrics
+
+
+def _inputs(options: argparse.Namespace) -> Iterator[Path]:
+    """List all files that are given, also those without a partner."""
+    for given in (options.reference, options.estimate, options.noisy):
+        if given is not None:
+            path = Path(given)
+            yield from audio_files(path) if path.is_dir() else [path]
 
 
 def _tables(options: argparse.Namespace) -> list[Path]:

@@ -63,11 +63,11 @@ def _add_debug(parser: argparse.ArgumentParser, default: object) -> None:
     )
 
 
-def _add_model(parser: argparse.ArgumentParser, without: str, required: bool) -> None:
+def _add_model(parser: argparse.ArgumentParser, without: str) -> None:
     parser.add_argument(
         "--model",
         metavar="FOLDER",
-        required=required,
+        type=_name,
         help="a model folder, as every recipe's run ends with (OUTPUT_FOLDER/model), "
         f"or a hub repository's name; {without}",
     )
@@ -99,14 +99,16 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
         "inputs",
         nargs="+",
         metavar="IN",
-        help='files, folders (all audio files in them, at any depth) and globs ("**" '
-        "for any depth, in quotes)",
+        type=_name,
+        help="files, folders (all .wav, .flac and .ogg files in them, at any depth) "
+        'and globs ("**" for any depth, in quotes)',
     )
     parser.add_argument(
         "-o",
         "--output",
         required=True,
         metavar="OUT",
+        type=_name,
         help="a folder, in which the inputs' folders are kept; for one input file "
         "also a file",
     )
@@ -127,7 +129,7 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
 def _add_enhance(commands: Commands) -> None:
     parser = _command(commands, "enhance", "files")
     _add_files(parser)
-    _add_model(parser, "by default the one that ships with the package", False)
+    _add_model(parser, "by default the one that ships with the package")
     _add_device(parser)
     _add_force(parser)
     _add_quiet(parser)
@@ -137,7 +139,7 @@ def _add_enhance(commands: Commands) -> None:
 def _add_separate(commands: Commands) -> None:
     parser = _command(commands, "separate", "files")
     _add_files(parser)
-    _add_model(parser, "none ships with the package", False)
+    _add_model(parser, "none ships with the package")
     _add_device(parser)
     _add_force(parser)
     _add_quiet(parser)
@@ -146,7 +148,7 @@ def _add_separate(commands: Commands) -> None:
 
 def _add_stream(commands: Commands) -> None:
     parser = _command(commands, "stream", "stream")
-    _add_model(parser, "by default the one that ships with the package", False)
+    _add_model(parser, "by default the one that ships with the package")
     _add_device(parser)
     parser.add_argument(
         "--format",
@@ -179,11 +181,14 @@ def _add_stream(commands: Commands) -> None:
 
 def _add_evaluate(commands: Commands) -> None:
     parser = _command(commands, "evaluate", "evaluate")
-    parser.add_argument("reference", metavar="REFERENCE", help="clean file or folder")
-    parser.add_argument("estimate", metavar="ESTIMATE", help="what is scored")
-    parser.add_argument(
-        "--noisy", metavar="NOISY", help="the mixtures, to say what was gained"
-    )
+    for name, metavar, text in (
+        ("reference", "REFERENCE", "clean file or folder"),
+        ("estimate", "ESTIMATE", "what is scored"),
+        ("--noisy", "NOISY", "the mixtures, to say what was gained"),
+        ("--json", "FILE", "write summary, scores and reasons"),
+        ("--csv", "FILE", "write a row per item"),
+    ):
+        parser.add_argument(name, metavar=metavar, type=_name, help=text)
     parser.add_argument(
         "--metrics",
         nargs="+",
@@ -193,10 +198,6 @@ def _add_evaluate(commands: Commands) -> None:
         "(default: all that fit)",
     )
     parser.add_argument(
-        "--json", metavar="FILE", help="write summary, scores and reasons"
-    )
-    parser.add_argument("--csv", metavar="FILE", help="write a row per item")
-    parser.add_argument(
         "--jobs", type=_count, help="processes (default: one per processor core)"
     )
     _add_force(parser)
@@ -205,8 +206,10 @@ def _add_evaluate(commands: Commands) -> None:
 
 def _add_export(commands: Commands) -> None:
     parser = _command(commands, "export", "export")
-    _add_model(parser, "by default the one that ships with the package", False)
-    parser.add_argument("-o", "--output", required=True, metavar="FILE.onnx")
+    _add_model(parser, "by default the one that ships with the package")
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="FILE.onnx", type=_name
+    )
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument(
         "--step", action="store_true", help="the step (default for causal models)"
@@ -221,9 +224,14 @@ def _add_export(commands: Commands) -> None:
 
 def _add_report(commands: Commands) -> None:
     parser = _command(commands, "report", "report")
-    parser.add_argument("run_folder", metavar="RUN", help="a recipe's output folder")
     parser.add_argument(
-        "-o", "--output", metavar="FILE", help="by default RUN/report.html, anew"
+        "run_folder", metavar="RUN", type=_name, help="a recipe's output folder"
+    )
+    parser.add_argument(
+        *("-o", "--output"),
+        metavar="FILE",
+        type=_name,
+        help="by default RUN/report.html, anew",
     )
     _add_force(parser)
     _add_quiet(parser)
@@ -231,7 +239,14 @@ def _add_report(commands: Commands) -> None:
 
 def _add_info(commands: Commands) -> None:
     parser = _command(commands, "info", "info")
-    _add_model(parser, "the one that ships with the package is always named", False)
+    _add_model(parser, "the one that ships with the package is always named")
+
+
+def _name(text: str) -> str:
+    """Refuse an empty name, a shell's unset variable: it is the working folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected a name, got ''")
+    return text
 
 
 def _number(text: str) -> int:

@@ -70,8 +70,9 @@ at their own rate. As many samples come out as go in, late by the model's latenc
         "score estimates against their references",
         """\
 Score estimates against their references. REFERENCE and ESTIMATE are two files, or
-two folders whose files have the same relative names (the suffix may differ). Rates
-and channels must agree, and lengths to 0.1 s: the longer one's end is left out.
+two folders whose .wav, .flac and .ogg files have the same relative names (the suffix
+may differ). Rates and channels must agree, and lengths to 0.1 s: the longer one's end
+is left out.
 PESQ and the composite measures are scored at 16 kHz (8 kHz below that rate), other
 rates are resampled. What cannot be scored is told with the reason.""",
         """\

@@ -139,7 +139,7 @@ class AudioReader:
         elif not 1 <= file.channels <= MOST_CHANNELS:
             expected = f"{file.channels} channels, expected 1 to {MOST_CHANNELS}"
         elif self.channel is not None and not 0 <= self.channel < file.channels:
-            channels = f"{file.channels} channels"
+            channels = f"{file.channels} channel" + "s" * (file.channels != 1)
             expected = f"{channels}, expected one of number {self.channel} (from 0)"
         if expected:
             raise AudioError(f"{self.name}: {expected}")

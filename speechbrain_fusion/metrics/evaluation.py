@@ -166,6 +166,9 @@ def read_pair(pair: Pair) -> tuple[dict[str, Tensor], int, bool]:
     paths |= {"noisy": pair.noisy} if pair.noisy else {}
     signals, rate = {}, 0
     for role, path in paths.items():
+        # a pipe would be waited for
+        if not path.is_file():
+            raise AudioError(f"{path}: not a regular file, expected an audio file")
         signal, own = read(path)
         signals[role] = torch.from_numpy(signal)
         first, rate = signals["reference"], rate or own

@@ -2,12 +2,14 @@
 
 import os
 from pathlib import Path
+from signal import SIG_DFL, SIGHUP, SIGTERM, getsignal
 
 import numpy as np
 import pytest
 import soundfile
 import torch
 
+from speechbrain_fusion.inference.audio_writing import AudioWriter
 from speechbrain_fusion.inference.load import load
 from tests.commands.conftest import RATE
 from tests.commands.shell import run
@@ -136,6 +138,17 @@ def test_a_folder_that_cannot_be_written_is_told(here, models):
     ran = run("enhance", "in", "-o", "out", "--model", models.binaural)
     assert ran.code == 1
     assert "out" in ran.errors[0]
+
+
+@pytest.mark.parametrize("number", [SIGTERM, SIGHUP])
+def test_a_command_that_is_ended_leaves_nothing_half_written(
+    here, models, monkeypatch, number
+):
+    monkeypatch.setattr(AudioWriter, "write", lambda *_: os.kill(os.getpid(), number))
+    ran = run("enhance", "in", "-o", "out", "--model", models.binaural)
+    assert ran.code == 128 + number
+    assert not any(path.is_file() for path in Path("out").rglob("*"))
+    assert getsignal(number) is SIG_DFL
 
 
 def test_an_output_below_a_file_is_told(here, models):

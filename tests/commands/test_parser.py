@@ -61,6 +61,10 @@ def test_version():
         (["export", "-o", "x", "--step", "--offline"], "not allowed with argument"),
         (["evaluate", "a.wav"], "required: ESTIMATE"),
         (["report"], "required: RUN"),
+        (["enhance", "", "-o", "out"], "argument IN: expected a name, got ''"),
+        (["enhance", "a.wav", "-o", ""], "-o/--output: expected a name, got ''"),
+        (["evaluate", "", "b.wav"], "argument REFERENCE: expected a name, got ''"),
+        (["info", "--model", ""], "argument --model: expected a name, got ''"),
     ],
 )
 def test_wrong_arguments_end_with_usage_and_2(arguments, told):
@@ -91,7 +95,9 @@ def test_help_and_mistakes_need_no_heavy_import():
     ("error", "code", "told"),
     [
         (ValueError("a\nb"), 1, "speechbrain-fusion: error: a b\n"),
-        (FileNotFoundError(2, "No such file", "x"), 1, "No such file: 'x'"),
+        (FileNotFoundError(2, "No such file", "x"), 1, "error: x: No such file\n"),
+        (OSError(28, "No space left"), 1, "speechbrain-fusion: error: No space left\n"),
+        (OSError("odd"), 1, "speechbrain-fusion: error: odd\n"),
         (ImportError("pip install x"), 1, "error: pip install x"),
         (MemoryError(), 1, "out of memory"),
         (KeyError("x"), 70, "KeyError: 'x' (see --debug; please report it)"),
