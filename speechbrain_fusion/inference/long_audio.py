@@ -174,6 +174,11 @@ def process_batch(
     torch.Tensor
         Shape [batch, outputs, time], on the device of the signals.
 
+    Raises
+    ------
+    ValueError
+        If the signals do not fit the system.
+
     Example
     -------
     >>> from speechbrain_fusion.models import TwoBranchEnhancer
@@ -181,6 +186,11 @@ def process_batch(
     >>> process_batch(system, torch.zeros(1, 1, 1000)).count_nonzero()
     tensor(0)
     """
+    if signals.dim() != 3 or signals.shape[1] != system.inputs:
+        raise ValueError(
+            f"expected [batch, inputs {system.inputs}, time], got "
+            f"{tuple(signals.shape)}"
+        )
     heard = audible(signals)
     if not heard.any():
         return signals.new_zeros(len(signals), system.outputs, signals.shape[-1])

@@ -220,6 +220,14 @@ def test_overlaps_that_are_not_possible_are_refused_at_once(overlap):
         process_long(Through(), [], RATE, 8.0, overlap)
 
 
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_another_number_of_channels_is_refused(name):
+    system = SYSTEMS[name]().eval()
+    for shape in ((system.inputs + 1, 100), (2, system.inputs + 1, 100)):
+        with pytest.raises(ValueError, match=rf"inputs {system.inputs}, time\], got"):
+            process_array(system, torch.randn(shape), RATE)
+
+
 def test_a_system_in_training_is_refused():
     with pytest.raises(ValueError, match="eval"):
         process_long(SYSTEMS["mask"](), [], RATE)
