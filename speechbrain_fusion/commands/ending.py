@@ -70,7 +70,17 @@ def one_line(reason: object) -> str:
     >>> one_line("a\nb\x1b[2J.wav: empty")
     'a b\\x1b[2J.wav: empty'
     """
-    line = " ".join(str(reason).split()) or type(reason).__name__
+    return printable(" ".join(str(reason).split()) or type(reason).__name__)
+
+
+def printable(line: str) -> str:
+    r"""Write out what a terminal would act on.
+
+    Example
+    -------
+    >>> printable("\x1b[2J größer")
+    '\\x1b[2J größer'
+    """
     return "".join(x if x.isprintable() else ascii(x)[1:-1] for x in line)
 
 

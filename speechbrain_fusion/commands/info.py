@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 import speechbrain_fusion
-from speechbrain_fusion.commands.ending import DONE, UsageError, tell
+from speechbrain_fusion.commands.ending import DONE, UsageError, printable, tell
 from speechbrain_fusion.inference.config import read_config
 from speechbrain_fusion.inference.files import CARD, find_files, read_text
 from speechbrain_fusion.metrics.info import metric_info
@@ -106,10 +106,11 @@ def card(source: str) -> list[str]:
     try:
         path = find_files(source).config.parent / CARD
         lines = facts(source)
-        text = read_text(path).splitlines() if path.is_file() else ["(no model card)"]
+        text = read_text(path) if path.is_file() else "(no model card)"
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
-    return [*lines, "", *text]
+    text = text.rstrip("\n").expandtabs()
+    return [*lines, "", *(printable(line) for line in text.split("\n"))]
 
 
 def facts(source: Path | str | None) -> list[str]:

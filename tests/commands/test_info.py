@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import shutil
 from pathlib import Path
 
 from tests.commands.shell import run
@@ -37,3 +38,13 @@ def test_what_is_no_model_is_told(here, models):
     ran = run("info", "--model", "in")
     assert ran.code == 2
     assert "in/config.json: sample_rate: expected" in ran.errors[0]
+
+
+def test_a_card_does_nothing_to_a_terminal(here, models):
+    folder = Path(shutil.copytree(models.causal, "odd"))
+    text = "a\tb\r\n\x1b]0;title\x07\u202etxt\x85\n# größer\n"
+    (folder / "README.md").write_text(text, encoding="utf-8")
+    ran = run("info", "--model", folder)
+    assert ran.code == 0
+    shown = "\na       b\n\\x1b]0;title\\x07\\u202etxt\\x85\n# größer\n"
+    assert ran.text.endswith(shown)
