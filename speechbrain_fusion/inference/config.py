@@ -60,7 +60,9 @@ def _whole(low: int, high: int) -> Callable[[Any], bool]:
 
 
 def _number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+    # an int may be too large for any other number
+    limited = type(value) is int and abs(value) < 2**63
+    return limited or (type(value) is float and math.isfinite(value))
 
 
 def _metrics(value: Any) -> bool:
