@@ -4,7 +4,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from speechbrain_fusion.inference.long_audio import process_array
+from speechbrain_fusion.inference.long_audio import (
+    CHUNK,
+    OVERLAP,
+    STRETCH,
+    process_array,
+)
 from speechbrain_fusion.inference.talkers import Talkers, assign, prominence
 from tests.inference.stub_systems import Bands, conversation, in_bands
 
@@ -59,7 +64,7 @@ def test_what_is_separated_exactly_is_exact_throughout():
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("overlap", [0.25, 2.0])
+@pytest.mark.parametrize("overlap", [0.25, CHUNK / 3])
 def test_any_overlap_and_conversation_will_do(seed, overlap):
     own = conversation(180, RATE, 4, seed=10 + seed, longest=60.0)
     system = Bands(4, leak=0.2, noise=0.005, soft=0.013)
@@ -90,16 +95,16 @@ def test_noise_before_the_first_word_is_nobody():
 
 
 def test_memory_is_heard_only_where_the_overlap_does_not_tell():
-    # ten chunks of 6 s, 4.5 s apart
-    own = in_bands(torch.randn(1, 46 * RATE + RATE // 2), 2)[0]
-    system = Bands()
+    shared = round(OVERLAP * CHUNK * RATE)
+    chunk, step = round(CHUNK * RATE), round(CHUNK * RATE) - shared
+    own, system = in_bands(torch.randn(1, 9 * step + chunk), 2)[0], Bands()
     separated(own, system)
-    assert system.seconds == 60 * RATE
+    assert system.seconds == 10 * chunk
     # all of what two of them share
-    own[1, 17 * RATE : 21 * RATE] = 0
+    own[1, 4 * step - RATE : 4 * step + shared + RATE] = 0
     again = Bands()
     assert on_own_output(own, separated(own, again))
-    assert 60 * RATE < again.seconds <= 63 * RATE
+    assert 10 * chunk < again.seconds <= 10 * chunk + 2 * round(STRETCH * RATE)
 
 
 def test_whatever_is_remembered_is_bounded():
