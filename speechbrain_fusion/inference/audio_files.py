@@ -13,6 +13,7 @@ written. No file is replaced unless that is wanted, and never the one that is re
 
 import contextlib
 import io
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -299,18 +300,23 @@ def target_files(system: System, target: Path) -> list[Path]:
 def check_target(target: Path, source: Path, force: bool) -> None:
     """Refuse to write onto the input, a folder or device, or what is there already."""
     try:
-        if not target.exists():
-            return
-        if target.is_dir():
-            raise AudioError(f"{target}: a folder, expected the name of a file")
-        if target.samefile(source):
-            raise AudioError(f"{target}: the input itself, expected another name")
-        if not target.is_file():
-            raise AudioError(f"{target}: not a regular file, expected a new name")
+        there = os.path.lexists(target)
+        # not of a link to nowhere
+        if target.exists():
+            _check_existing(target, source)
     except OSError as error:
         raise AudioError(f"{target}: {error.strerror or error}") from error
-    if not force:
+    if there and not force:
         raise AudioError(f"{target}: exists, expected a new name or force=True")
+
+
+def _check_existing(target: Path, source: Path) -> None:
+    if target.is_dir():
+        raise AudioError(f"{target}: a folder, expected the name of a file")
+    if target.samefile(source):
+        raise AudioError(f"{target}: the input itself, expected another name")
+    if not target.is_file():
+        raise AudioError(f"{target}: not a regular file, expected a new name")
 
 
 def check_channels(system: System, reader: AudioReader) -> None:

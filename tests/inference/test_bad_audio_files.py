@@ -60,6 +60,22 @@ def test_a_place_that_cannot_be_written_to_is_named(tmp_path):
     assert name in refused(tmp_path, source, name)
 
 
+@pytest.mark.skipif(not Path("/sys").is_dir(), reason="Linux has it")
+def test_a_folder_that_nobody_may_write_into_is_named(tmp_path):
+    source = write(tmp_path / "in.wav", tones())
+    for target in ("/sys/out.wav", "/sys/new/out.wav"):
+        assert f"{target}: not written: " in refused(tmp_path, source, target)
+
+
+def test_a_link_to_nowhere_stays_unless_it_may_go(tmp_path):
+    source = write(tmp_path / "in.wav", tones())
+    (tmp_path / "out.wav").symlink_to("gone.wav")
+    assert "out.wav: exists" in refused(tmp_path, source)
+    process_file(Through(), RATE, source, tmp_path / "out.wav", force=True)
+    assert not (tmp_path / "out.wav").is_symlink()
+    assert not (tmp_path / "gone.wav").exists()
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only for root")
 def test_a_folder_that_is_read_only_is_named(tmp_path):
     source = write(tmp_path / "in.wav", tones())
