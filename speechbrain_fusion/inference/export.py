@@ -38,6 +38,7 @@ from speechbrain_fusion.data.files import written_whole
 from speechbrain_fusion.inference.onnx_check import check_offline, check_step
 from speechbrain_fusion.inference.onnx_operators import OPSET, operators
 from speechbrain_fusion.inference.onnx_stream import GOES_ON
+from speechbrain_fusion.inference.signals import check_rate
 from speechbrain_fusion.inference.step import RECORDING, StepModel
 from speechbrain_fusion.models.system import System
 from speechbrain_fusion.nnet.exporting import exporting
@@ -77,7 +78,7 @@ def export_offline(
     ImportError
         Without onnx and onnxruntime, naming the extra to install.
     ValueError
-        If the file exists, or the model is no system.
+        If the file exists, the model is no system, or the rate none of a recording.
     RuntimeError
         If the system has layers that cannot be exported, or the graph gives other
         results than PyTorch; nothing is written then.
@@ -94,11 +95,12 @@ def export_offline(
     """
     path = _new_file(path, force)
     system = _copy_of_system(model)
+    facts = {"kind": "offline", **_facts(model, system, rate)}
     signals = torch.zeros(TRACE_BATCH, system.inputs, TRACE_SAMPLES)
     axes = {name: {0: "batch", 2: "time"} for name in ("signals", "processed")}
     data = _record(_Whole(system).eval(), (signals,), ["signals"], ["processed"], axes)
     check_offline(system, data)
-    return _write(path, data, {"kind": "offline", **_facts(model, system, rate)})
+    return _write(path, data, facts)
 
 
 def export_step(
@@ -125,7 +127,7 @@ def export_step(
     """
     path = _new_file(path, force)
     system = _copy_of_system(model)
-    step = StepModel(system)
+    step, facts = StepModel(system), {"kind": "step", **_facts(model, system, rate)}
     states = step.initial_states(TRACE_BATCH)
     ins = ["chunk", "samples", *(f"state_{i}" for i in range(len(states)))]
     outs = ["processed", *(f"next_state_{i}" for i in range(len(states)))]
@@ -135,7 +137,7 @@ def export_step(
     samples = torch.full((TRACE_BATCH,), GOES_ON)
     data = _record(_Step(system).eval(), (chunk, samples, *states), ins, outs, axes)
     check_step(step, data)
-    return _write(path, data, {"kind": "step", **_facts(model, system, rate)})
+    return _write(path, data, facts)
 
 
 class _Whole(nn.Module):
@@ -248,7 +250,8 @@ def _facts(model: Any, system: Any, rate: int | None) -> dict[str, str]:
         facts |= {key: getattr(system, key, None) for key in ("latency", "hop")}
     if None not in (facts.get("latency"), facts.get("hop")):
         facts["delay"] = facts["latency"] - facts["hop"]
-    facts["sample_rate"] = rate or getattr(model, "rate", None)
+    rate = getattr(model, "rate", None) if rate is None else rate
+    facts["sample_rate"] = None if rate is None else check_rate(rate)
     config = getattr(model, "config", {})
     facts["name"] = config.get("name") if isinstance(config, Mapping) else None
     return {key: str(value) for key, value in facts.items() if value is not None}

@@ -173,7 +173,8 @@ class OnnxStream:
             )
         if x.dtype.kind != "f":
             raise ValueError(f"stream: expected floating-point samples, got {x.dtype}")
-        full = full.astype(np.float32)
+        with np.errstate(over="ignore"):
+            full = full.astype(np.float32)
         if not np.isfinite(full).all():
             raise ValueError("stream: expected finite samples, got NaN or infinity")
         return full

@@ -6,6 +6,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -186,7 +187,7 @@ def test_layers_compute_the_same_while_exported(make: Callable[[], nn.Module]) -
 
 
 def test_the_file_tells_what_the_model_is(tmp_path: Path) -> None:
-    path = export_step(binaural(), tmp_path / "step.onnx", rate=16000)
+    path = export_step(binaural(), tmp_path / "step.onnx", rate=16000.0)
     facts = onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map
     assert facts == {
         "kind": "step",
@@ -199,6 +200,13 @@ def test_the_file_tells_what_the_model_is(tmp_path: Path) -> None:
         "delay": "4",
         "sample_rate": "16000",
     }
+
+
+@pytest.mark.parametrize("rate", [0, -8000, 16000.5, "16000"])
+def test_a_rate_that_no_recording_has_is_refused(rate: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="rate: expected a whole number of 1000 to"):
+        export_step(binaural(), tmp_path / "step.onnx", rate=rate)
+    assert not [*tmp_path.iterdir()]
 
 
 def test_states_have_names_and_shapes_with_an_open_batch(tmp_path: Path) -> None:

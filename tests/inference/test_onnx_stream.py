@@ -132,8 +132,10 @@ def test_a_single_signal_needs_no_batch_and_no_channels(files: dict) -> None:
         (np.zeros((2, 2, 100)), "expected .batch 1"),
         (np.zeros((2, 100), np.int16), "floating-point samples, got int16"),
         (np.full((2, 100), np.nan), "finite samples"),
+        (np.full((2, 100), 1e300), "finite samples"),
     ],
 )
+@pytest.mark.filterwarnings("error")
 def test_a_wrong_signal_is_refused_and_nothing_happens(
     signal: np.ndarray, message: str, files: dict
 ) -> None:
