@@ -1,8 +1,8 @@
 """Trained models in use, a class for each kind of task.
 
 Signals keep their level, their length and what is between their channels: nothing is
-normalised around a model, and resampling has no delay. What is longer than 8 s is
-processed in constant memory: see `speechbrain_fusion.inference.long_audio`.
+normalised around a model, and resampling has no delay. What is longer than a
+chunk is processed in constant memory: see `speechbrain_fusion.inference.long_audio`.
 """
 
 from collections.abc import Mapping, Sequence

@@ -19,10 +19,6 @@ class Pair(NamedTuple):
     estimate: Path
     noisy: Path | None = None
 
-    def files(self) -> list[Path]:
-        """List its files."""
-        return [path for path in self[1:] if isinstance(path, Path)]
-
 
 def match_files(
     reference: Path | str, estimate: Path | str, noisy: Path | str | None = None

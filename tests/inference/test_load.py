@@ -59,7 +59,6 @@ def test_a_savedir_is_used_if_one_is_given(folder, tmp_path):
     assert sorted(x.name for x in (tmp_path / "saved").iterdir()) == names
     assert model.config["name"] == "small"
     # what lies there is what is loaded, so it is what is checked
-    shutil.copyfile(folder / "config.json", tmp_path / "saved" / "model.ckpt.txt")
     (tmp_path / "saved" / "hyperparams.yaml").unlink()
     (tmp_path / "saved" / "hyperparams.yaml").write_text("x: !apply:os.getcwd []")
     with pytest.raises(ValueError, match=r"saved/hyperparams\.yaml, line 1: !apply"):
