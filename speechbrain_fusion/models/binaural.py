@@ -86,6 +86,13 @@ class BinauralTasNet(nn.Module):
         Whether the STFT pads both ends (see `STFTFilterbank`).
     ears : int
         Number of channels, two unless the layer is reused for larger arrays.
+    encoder_bias : bool
+        Whether a learned encoder has a bias (as published). A bias is heard in silence,
+        and sets the level at which the system works: without it, with an `eps` below
+        any signal's power (its square where encodings are fused) and a linear output
+        the system does the same at every level.
+    eps : float
+        Epsilon of the norms' variances.
 
     Example
     -------
@@ -116,6 +123,8 @@ class BinauralTasNet(nn.Module):
         output_activation: str = "linear",
         stft_pad: bool = True,
         ears: int = 2,
+        encoder_bias: bool = True,
+        eps: float = 1e-7,
     ) -> None:
         super().__init__()
         self.ears, self.causal = ears, causal
@@ -125,13 +134,15 @@ class BinauralTasNet(nn.Module):
         self.mask_activation = _choose("mask_activation", mask_activation, MASKS)
         rest = 1 / N if mask_activation == "softmax" else 0.5
         banks: dict[str, Callable[[], LearnedFilterbank | STFTFilterbank]] = {
-            "learned": lambda: LearnedFilterbank(N, L, encoder_activation, ears, rest),
+            "learned": lambda: LearnedFilterbank(
+                N, L, encoder_activation, ears, rest, encoder_bias
+            ),
             "stft": lambda: STFTFilterbank(N, stft_pad),
         }
         self.filterbank = _choose("encoding", encoding, banks)()
         channels = self.filterbank.channels
         self.tcn = TemporalConvNet(
-            channels, B, H, S, P, X, R, causal, share_norms, ears
+            channels, B, H, S, P, X, R, causal, share_norms, ears, eps
         )
         self.mask = nn.Sequential(PReLU(S, ears), PointwiseConv(S, channels, ears))
         self.output = _choose("output_activation", output_activation, OUTPUTS)()

@@ -85,6 +85,9 @@ class LearnedFilterbank(nn.Module):
         Number of networks side by side.
     rest : float
         Value of the mask of an untrained network.
+    bias : bool
+        Whether the encoder has one. Without it silence is encoded as zeros, and a
+        sound at another level as the same times a factor.
 
     Example
     -------
@@ -101,6 +104,7 @@ class LearnedFilterbank(nn.Module):
         activation: str = "linear",
         ears: int = 1,
         rest: float = 1.0,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         if window < 2 or window % 2:
@@ -109,7 +113,7 @@ class LearnedFilterbank(nn.Module):
             raise ValueError(f"activation: expected linear or relu, got {activation!r}")
         self.channels, self.window, self.hop = channels, window, window // 2
         self.relu = activation == "relu"
-        self.encoder = PointwiseConv(window, channels, ears)
+        self.encoder = PointwiseConv(window, channels, ears, bias)
         self.decoder = PointwiseConv(channels, window, ears, bias=False)
         self._begin_as_identity(rest)
 

@@ -148,6 +148,23 @@ def test_mask_and_output_activations_are_options():
     assert results[-1].abs().max() <= 1
 
 
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize(("topology", "eps"), [("back", 1e-14), ("both", 1e-26)])
+def test_without_a_bias_it_does_the_same_at_every_level(topology, eps, causal):
+    model = BinauralTasNet(
+        N=16, L=8, S=12, P=5, fuse=topology, causal=causal, encoder_bias=False, eps=eps
+    )
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    noisy = 0.05 * torch.randn(2, 2, 400)
+    with torch.no_grad():
+        whole = model(noisy)
+        for gain in (1e-3, 10.0):
+            difference = model(gain * noisy) / gain - whole
+            assert difference.norm() < 1e-4 * whole.norm()
+        assert (model(torch.zeros_like(noisy)) == 0).all()
+
+
 @pytest.mark.parametrize("share", [True, False])
 def test_norms_are_shared_or_each_blocks_own(share):
     model = BinauralTasNet(**SMALL, share_norms=share)
