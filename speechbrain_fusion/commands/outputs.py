@@ -162,7 +162,10 @@ def plan(inputs: Sequence[str], output: str, force: bool, talkers: int = 0) -> P
     path = Path(output)
     single = _is_single(inputs, output)
     if path.exists() and not path.is_dir() and not single:
-        raise UsageError(f"{path}: is a file, expected a folder for several inputs")
+        raise UsageError(
+            f"{path}: is a file, expected a folder, or for one input file a name with "
+            "a suffix"
+        )
     found, failures = find_inputs(inputs, None if single else path)
     jobs = [Job(each.path, path if single else path / each.name) for each in found]
     _refuse_clashes(jobs, talkers)

@@ -328,6 +328,8 @@ def check_channels(system: System, reader: AudioReader) -> None:
         Naming the file, and how many channels there are and ought to be.
     """
     have = f"{reader.channels} channel" + "s" * (reader.channels != 1)
+    if reader.channel is not None:
+        have = f"channel {reader.channel} alone"
     if system.inputs > 1 and reader.channels != system.inputs:
         raise AudioError(f"{reader.name}: {have}, expected {system.inputs}")
     if system.task == "separate" and system.inputs == 1 and reader.channels > 1:

@@ -223,6 +223,9 @@ def test_two_ears_need_two_channels(tmp_path):
         message = refused(tmp_path, source, system=Through(inputs=2))
         assert f"{channels}.wav: {channels} channel" in message
         assert "expected 2" in message
+    source = write(tmp_path / "2.wav", tones(2))
+    message = refused(tmp_path, source, system=Through(inputs=2), channel=0)
+    assert message.endswith("2.wav: channel 0 alone, expected 2")
 
 
 def test_channels_are_processed_each_on_its_own(tmp_path):
