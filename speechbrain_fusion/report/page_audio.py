@@ -15,6 +15,7 @@ import torch
 from speechbrain_fusion.report.figures import RANGE, decibels
 from speechbrain_fusion.report.page_png import LEVELS, palette, pooled, write_png
 from speechbrain_fusion.report.page_run import GROUPS, Kept
+from speechbrain_fusion.report.page_text import name_text
 
 # What an item and all items together may take.
 SECONDS = 12.0
@@ -90,7 +91,7 @@ def titles(names: Sequence[str]) -> dict[str, str]:
     Example
     -------
     >>> list(titles(["enhanced", "irm", "mixture", "target"]).values())
-    ['noisy', 'enhanced', 'clean', 'irm']
+    ['noisy', 'enhanced', 'clean', 'IRM']
     >>> list(titles(["clean", "target_1", "enhanced_1", "mixture"]).values())
     ['noisy', 'estimate 1', 'talker 1', 'without noise']
     """
@@ -101,7 +102,7 @@ def _title(name: str) -> str:
     if found := NUMBERED.fullmatch(name):
         return f"{KINDS[found[1]]} {found[2]}"
     known = {**TITLES, "clean": "without noise"}
-    return known.get(name, name.replace("_", " "))
+    return known.get(name, name_text(name))
 
 
 def _order(name: str) -> tuple[int, int, int]:

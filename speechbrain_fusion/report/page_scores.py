@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from speechbrain_fusion.metrics.info import gain, metric_info
-from speechbrain_fusion.report.page_html import Html, tag
+from speechbrain_fusion.report.page_html import Html, join, tag
 from speechbrain_fusion.report.page_run import GROUPS, Run, item_means
 from speechbrain_fusion.report.page_text import (
     condition_text,
@@ -80,7 +80,9 @@ def extremes_table(run: Run, places: Mapping[str, str]) -> Html:
     what = f"The worst and the best of {len(order)} items by {name_text(metric)}"
     caption = tag("caption", f"{what}, in {metric_text(metric)} {direction(metric)}")
     head = tag("thead", tag("tr", *cells))
-    return scrolling(tag("table", caption, head, *bodies, class_="extremes"), what)
+    table = tag("table", caption, head, *bodies, class_="extremes")
+    kept = tag("p", "Those that are links are played below.", class_="note")
+    return join([scrolling(table, what), *([kept] if places else [])])
 
 
 def _extreme(
@@ -151,7 +153,8 @@ def badge(why: str) -> Html:
 def what_it_is(run: Run, name: str) -> str:
     """Write the conditions of an item, those alone that are not its name."""
     known = run.rows.get(name, {}).get("conditions", {})
-    return " · ".join(condition_text(k, x) for k, x in known.items() if x != name)
+    told = {k: x for k, x in known.items() if x not in (name, "False")}
+    return " · ".join(condition_text(k, x) for k, x in told.items())
 
 
 def scrolling(table: Html, label: str) -> Html:

@@ -24,7 +24,9 @@ from speechbrain_fusion.report.page_text import (
     without_machine,
 )
 
+# Metrics that are shown large, after the one that selects: so many of the first there.
 PRINCIPAL = 4
+FAMILIAR = ("si_sdr", "snr", "pesq", "stoi", "mbstoi")
 PACKAGES = ("speechbrain-fusion", "speechbrain", "torch", "torchaudio", "numpy")
 PICTURES = {
     "gradients.png": "Gradients of the losses over the steps of training",
@@ -59,13 +61,16 @@ def facts(run: Run) -> list[str]:
     rate, seed = run.settings.get("sample_rate"), run.settings.get("seed")
     model = run.model
     latency = model.get("latency")
+    delay = ""
+    if isinstance(latency, int) and isinstance(rate, int | float):
+        delay = f"latency {1000 * latency / rate:g} ms"
     known = {
         _count(len(run.rows), "test item"): bool(run.rows),
         _count(epochs, "epoch"): bool(epochs),
         f"{rate / 1000:g} kHz" if isinstance(rate, int | float) else "": True,
         f"seed {seed}": seed is not None,
         "causal": bool(model.get("causal")),
-        f"latency {latency} samples": isinstance(latency, int),
+        delay: True,
     }
     return [text for text, there in known.items() if there and text]
 
@@ -75,9 +80,10 @@ def _count(number: int, what: str) -> str:
 
 
 def principal_figures(run: Run) -> Html:
-    """Show the means of the first metrics large, that which selects before others."""
-    order = sorted(run.summary, key=lambda x: x != run.metric)[:PRINCIPAL]
-    cards = [_card(x, run.summary[x]["channels"][MEAN]) for x in order]
+    """Show the means of a few metrics large, that which selects before others."""
+    known = dict.fromkeys((run.metric or "", *FAMILIAR, *run.summary))
+    shown = [metric for metric in known if metric in run.summary][:PRINCIPAL]
+    cards = [_card(x, run.summary[x]["channels"][MEAN]) for x in shown]
     return tag("div", *cards, class_="cards") if cards else Html("")
 
 

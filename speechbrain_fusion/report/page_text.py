@@ -8,9 +8,9 @@ from speechbrain_fusion.metrics.info import metric_info
 # Words that are not written as they are spelled in a column's name.
 WORDS = {
     **{x: x.upper() for x in ("sdr", "snr", "pesq", "stoi", "mbstoi", "ild", "itd")},
-    **{x: x.upper() for x in ("llr", "wss", "irm", "cirm")},
+    **{x: x.upper() for x in ("llr", "wss", "irm", "cirm", "csig", "cbak", "covl")},
     **{"si": "SI", "estoi": "ESTOI", "segsnr": "segmental SNR"},
-    **{"csig": "Csig", "cbak": "Cbak", "covl": "Covl", "lr": "learning rate"},
+    "lr": "learning rate",
 }
 UNITS = {"snr": "dB", "azimuth": "°", "length": "samples"}
 # Decimals by unit.
@@ -41,6 +41,8 @@ def condition_text(name: str, value: str | float) -> str:
     >>> condition_text("snr", -2.5), condition_text("noise", "wind")
     ('SNR −2.5 dB', 'noise wind')
     """
+    if value == "True":
+        return name_text(name)
     if isinstance(value, str):
         return f"{name_text(name)} {value}"
     unit = UNITS.get(name, "")
