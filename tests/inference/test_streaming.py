@@ -165,11 +165,15 @@ def test_output_comes_as_soon_as_it_may(name):
 # -- several streams -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [*KINDS, "branches_both_cumulative", "long_taps"])
-def test_streams_of_a_batch_begin_and_end_when_they_want(name):
+@pytest.mark.parametrize(
+    ("name", "prepared"),
+    [(name, False) for name in (*KINDS, "branches_both_cumulative", "long_taps")]
+    + [("learned_both", True), ("stft_both", True)],
+)
+def test_streams_of_a_batch_begin_and_end_when_they_want(name, prepared):
     random.seed(1)
     system = make(name)
-    stream = Stream(system, batch=3)
+    stream = Stream(system, batch=3, block=system.hop + 1 if prepared else None)
     length, begin = 9 * stream.hop + 1, 2 * stream.hop + stream.hop // 2 + 1
     signals = torch.randn(3, stream.inputs, length)
     parts = [stream.step(signals[..., :begin])]
