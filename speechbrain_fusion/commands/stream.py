@@ -23,6 +23,10 @@ MOST_CHANNELS = 64
 # Full scale is 1. What is beyond, as NaN is, would stay in a model's state for good.
 LOUDEST = 1e6
 MOST_BEHIND = 2**20  # bytes of chunks behind the samples of a WAV
+# How files begin that would be noise if they were taken for samples.
+OTHERS = {b"fLaC": "FLAC", b"OggS": "OGG", b"FORM": "AIFF", b"caff": "CAF"}
+OTHERS |= {b".snd": "AU", b"RIFX": "RIFX"}
+OTHERS |= {b"ID3" + bytes([version]): "MP3" for version in (2, 3, 4)}
 
 
 class Source(NamedTuple):
@@ -58,6 +62,11 @@ def run(options: argparse.Namespace) -> int:
 def _begin(name: str, stdin: IO[bytes]) -> tuple[bytes, Source | None]:
     """Read the header of a WAV, or the first bytes of what is none."""
     begun = stdin.read(4) if name == "auto" else b""
+    if begun in OTHERS:
+        raise UsageError(
+            f"stdin begins as {OTHERS[begun]} does, expected a WAV or raw samples: "
+            "decode it in the pipe, with sox or ffmpeg, say (or --format s16le)"
+        )
     if name != "wav" and begun not in (b"RIFF", b"RF64"):
         return begun, None
     samples, size = read_wav_header(stdin, begun)

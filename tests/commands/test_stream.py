@@ -171,6 +171,20 @@ def test_a_wav_of_another_rate_is_told(models):
     assert "44100 Hz, expected the model's 16000 Hz" in ran.errors[0]
 
 
+@pytest.mark.parametrize("container", ["FLAC", "OGG", "MP3", "AIFF", "CAF", "AU"])
+def test_what_is_compressed_is_not_taken_for_samples(models, container):
+    """It would be noise, and a loud one."""
+    file = io.BytesIO()
+    soundfile.write(file, noise(3200).T, RATE, format=container)
+    # an MP3 without a tag begins as any sample may
+    data = b"ID3\x04" * (container == "MP3") + file.getvalue()
+    ran = run("stream", "--model", models.binaural, stdin=data)
+    assert (ran.code, ran.out) == (2, b"")
+    assert f"stdin begins as {container} does, expected a WAV or raw" in ran.errors[0]
+    ran = run("stream", "--model", models.binaural, "--format", "s16le", stdin=data)
+    assert ran.code == 0
+
+
 def test_what_is_no_wav_is_told(models):
     ran = run("stream", "--model", models.binaural, "--format", "wav", stdin=bytes(99))
     assert (ran.code, ran.out) == (1, b"")
