@@ -7,11 +7,14 @@ may be another one with changes (`!include:` at its root), a key cannot be taken
 abbreviated run option, and torchrun works without a GPU.
 """
 
+import atexit
 import dataclasses
+import gc
 import io
 import os
 import shlex
 import shutil
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -91,6 +94,7 @@ def start_run(
     check_keys(list(dict.fromkeys([*_load_tree(base), *own])), typed, path)
     run_opts = choose_backend(dataclasses.replace(run_opts, param_file=str(path)))
     ddp_init_group(run_opts)
+    atexit.register(leave_group)
     with open(base, encoding="utf-8") as stream:
         hparams = load_hyperpyyaml(stream, overrides, overrides_must_match=False)
     folder = Path(hparams["output_folder"])
@@ -103,6 +107,23 @@ def start_run(
         run_on_main(_keep_settings, [folder, base, overrides])
         run_on_main(_keep_command, [folder, Path(recipe), arguments])
     return hparams, run_opts
+
+
+def leave_group() -> None:
+    """Leave the other processes, if there are any and all went well.
+
+    To be called before the interpreter ends, which threads of the group would abort:
+    they may still hold tensors of the last messages.
+
+    Example
+    -------
+    >>> leave_group()
+    """
+    failed = getattr(sys, "last_value", None) is not None
+    if torch.distributed.is_initialized() and not failed:
+        torch.distributed.destroy_process_group()
+        # what still holds the group
+        gc.collect()
 
 
 def _keep_recipe(recipe: Path, folder: Path) -> None:

@@ -27,7 +27,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from speechbrain_fusion.brains import Checkpointer, EnhancementBrain
-from speechbrain_fusion.brains.launch import choose_backend
+from speechbrain_fusion.brains.launch import choose_backend, leave_group
 from speechbrain_fusion.data import Example
 from speechbrain_fusion.losses import si_sdr_loss, snr_loss
 from speechbrain_fusion.metrics import si_sdr, snr
@@ -329,7 +329,8 @@ def main(folder: str, batch_size: str) -> None:
     ddp_init_group(options)
     left = in_float64(Path(folder), int(batch_size), options=options)()
     torch.save(left, Path(folder) / f"rank{_rank()}.pt")
-    torch.distributed.destroy_process_group()
+    del left
+    leave_group()
 
 
 if __name__ == "__main__":
