@@ -9,12 +9,15 @@ so does as much of the output, which is thus always exactly `latency` samples la
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from speechbrain_fusion.inference.step import StepModel
 
+Samples = TypeVar("Samples", Tensor, np.ndarray)
 # Hops from which on states are copied, and do not hold the whole piece in memory.
 MANY_HOPS = 8
 
@@ -77,7 +80,7 @@ class Stream:
         self.batch = batch
         self.hop, self.latency = self._model.hop, self._model.latency
         self.inputs, self.outputs = self._model.inputs, self._model.outputs
-        self._dims = 3
+        self._dims, self._in_numpy = 3, False
         self._ended: set[int] = set()
         self._samples: list[int] = []
         self._lanes: list[Tensor] = []
@@ -87,25 +90,26 @@ class Stream:
         self._prepared = {n: self._model.prepare(n, batch) for n in sorted(counts)}
         self.reset()
 
-    def step(self, x: Tensor) -> Tensor:
+    def step(self, x: Samples) -> Samples:
         """Take the next samples, and return as many.
 
         Arguments
         ---------
-        x : torch.Tensor
+        x : torch.Tensor or numpy.ndarray
             Any number of samples, none too: shape [batch, inputs, time]; of a single
             stream also [inputs, time] and, where there is one input, [time].
 
         Returns
         -------
-        torch.Tensor
-            On the system's device, shape [batch, outputs, time]; [outputs, time] or
-            [time] where `x` is (with several outputs [outputs, time] for both).
+        torch.Tensor or numpy.ndarray
+            As `x`, a tensor on the system's device; shape [batch, outputs, time], or
+            [outputs, time] or [time] where `x` is (with several outputs [outputs, time]
+            for both).
 
         Raises
         ------
         ValueError
-            If it is no tensor, the shape is another, samples are not finite or no
+            If it is neither, the shape is another, samples are not finite or no
             floating-point numbers, or a signal has ended. Nothing has happened to the
             stream then.
         """
@@ -114,8 +118,8 @@ class Stream:
                 f"stream: signals {sorted(self._ended)} have ended, reset them first"
             )
         with torch.inference_mode():
-            y = self._step(self._check(x))
-        self._dims = x.dim()
+            y = self._step(self._check(_as_tensor(x)))
+        self._dims, self._in_numpy = x.ndim, isinstance(x, np.ndarray)
         # outside, so that it may be changed in place
         return self._like_input(y.clone())
 
@@ -132,7 +136,7 @@ class Stream:
         self._samples = [samples + part.shape[-1] for samples in self._samples]
         return y
 
-    def flush(self, items: Iterable[int] | None = None) -> Tensor:
+    def flush(self, items: Iterable[int] | None = None) -> Any:
         """End the signals, and return what is left.
 
         Arguments
@@ -143,9 +147,9 @@ class Stream:
 
         Returns
         -------
-        torch.Tensor
-            The last `latency` samples, [items, outputs, latency], or with as many axes
-            as the last step's.
+        torch.Tensor or numpy.ndarray
+            The last `latency` samples, [items, outputs, latency], as the last step's:
+            with as many axes, and an array if that was one.
 
         Raises
         ------
@@ -261,10 +265,6 @@ class Stream:
 
     def _check(self, x: Tensor) -> Tensor:
         """Return samples as [batch, inputs, time], of the system's type and device."""
-        if not isinstance(x, Tensor):
-            raise ValueError(
-                f"stream: expected a PyTorch tensor, got {type(x).__name__}"
-            )
         wanted = self.batch, self.inputs
         full = x[(None,) * (3 - x.dim())] if self.batch == 1 and x.dim() < 3 else x
         if full.dim() != 3 or full.shape[:2] != wanted:
@@ -280,8 +280,17 @@ class Stream:
             raise ValueError("stream: expected finite samples, got NaN or infinity")
         return full
 
-    def _like_input(self, y: Tensor) -> Tensor:
-        """Return with as many axes as the last input had."""
-        if self._dims == 3 or not len(y):
-            return y
-        return y[0, 0] if self._dims == 1 and self.outputs == 1 else y[0]
+    def _like_input(self, y: Tensor) -> Any:
+        """Return as what the last input was, with as many axes."""
+        if self._dims < 3 and len(y):
+            y = y[0, 0] if self._dims == 1 and self.outputs == 1 else y[0]
+        return y.cpu().numpy() if self._in_numpy else y
+
+
+def _as_tensor(x: Any) -> Tensor:
+    if isinstance(x, np.ndarray):
+        # a copy: it may be read-only, or step backwards
+        return torch.from_numpy(x.copy())
+    if isinstance(x, Tensor):
+        return x
+    raise ValueError(f"stream: expected a tensor or an array, got {type(x).__name__}")

@@ -294,10 +294,25 @@ def test_samples_that_cannot_be_are_refused_and_leave_the_stream_as_it_was(x, me
     assert_near(y[..., stream.latency :], offline(system, signal))
 
 
-@pytest.mark.parametrize("x", [np.zeros((2, 10)), [[0.0], [0.0]]])
-def test_samples_of_another_kind_are_named(x):
-    with pytest.raises(ValueError, match=f"PyTorch tensor, got {type(x).__name__}"):
+@pytest.mark.parametrize(("x", "message"), [([[0.0], [0.0]], "got list"), (1, "int")])
+def test_samples_of_another_kind_are_named(x, message):
+    with pytest.raises(ValueError, match=f"a tensor or an array.*{message}"):
         Stream(make("learned_both")).step(x)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_arrays_in_arrays_out(kind):
+    system, signal = make("learned_both"), torch.randn(2, 90)
+    stream = Stream(system)
+    array = signal.numpy().astype(kind)
+    array.setflags(write=False)
+    # backwards in memory
+    parts = [stream.step(x[:, ::-1][:, ::-1]) for x in np.split(array, [7, 50], -1)]
+    y = np.concatenate([*parts, stream.flush()], -1)
+    assert y.dtype == np.float32
+    assert y.shape == (2, 90 + stream.latency)
+    found = torch.from_numpy(y[:, stream.latency :])[None]
+    assert_near(found, offline(system, signal[None]))
 
 
 def test_very_loud_samples_are_finite():
