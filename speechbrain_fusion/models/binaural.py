@@ -86,11 +86,12 @@ class BinauralTasNet(nn.Module):
         Whether the STFT pads both ends (see `STFTFilterbank`).
     ears : int
         Number of channels, two unless the layer is reused for larger arrays.
-    encoder_bias : bool
-        Whether a learned encoder has a bias (as published). A bias is heard in silence,
-        and sets the level at which the system works: without it, with an `eps` below
-        any signal's power (its square where encodings are fused) and a linear output
-        the system does the same at every level.
+    encoder_bias : str
+        Where a learned encoder has a bias: "encoding" (as published; it is heard in
+        silence), "mask" (in what masks are made of alone: silence stays silent) or
+        "none". With none, an `eps` below any signal's power (its square where encodings
+        are fused) and a linear output the system does the same at every level, but
+        cannot hear how loud one frame is beside another.
     eps : float
         Epsilon of the norms' variances.
 
@@ -123,7 +124,7 @@ class BinauralTasNet(nn.Module):
         output_activation: str = "linear",
         stft_pad: bool = True,
         ears: int = 2,
-        encoder_bias: bool = True,
+        encoder_bias: str = "encoding",
         eps: float = 1e-7,
     ) -> None:
         super().__init__()

@@ -11,11 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from speechbrain_fusion.nnet.convolution import PointwiseConv
+from speechbrain_fusion.nnet.convolution import PointwiseConv, pointwise
 from speechbrain_fusion.nnet.dft import irfft_parts, rfft_parts
 from speechbrain_fusion.nnet.exporting import is_exporting, larger
 from speechbrain_fusion.nnet.stepping import step_overlap_add, stepping
 from speechbrain_fusion.nnet.streaming import current_memory, overlap
+
+# Where a learned encoder has its bias.
+BIASES = ("encoding", "mask", "none")
 
 
 def frame(x: Tensor, size: int, hop: int) -> Tensor:
@@ -85,9 +88,11 @@ class LearnedFilterbank(nn.Module):
         Number of networks side by side.
     rest : float
         Value of the mask of an untrained network.
-    bias : bool
-        Whether the encoder has one. Without it silence is encoded as zeros, and a
-        sound at another level as the same times a factor.
+    bias : str
+        Where the encoder has one. "encoding": in all it gives, as published; what is
+        decoded then never is silent. "mask": in what the mask is made of, not in what
+        is decoded, so that silence stays silent. "none": nowhere, so that a sound at
+        another level is the same times a factor.
 
     Example
     -------
@@ -104,16 +109,18 @@ class LearnedFilterbank(nn.Module):
         activation: str = "linear",
         ears: int = 1,
         rest: float = 1.0,
-        bias: bool = True,
+        bias: str = "encoding",
     ) -> None:
         super().__init__()
         if window < 2 or window % 2:
             raise ValueError(f"window L: expected an even number, got {window}")
         if activation not in ("linear", "relu"):
             raise ValueError(f"activation: expected linear or relu, got {activation!r}")
+        if bias not in BIASES:
+            raise ValueError(f"bias: expected one of {[*BIASES]}, got {bias!r}")
         self.channels, self.window, self.hop = channels, window, window // 2
-        self.relu = activation == "relu"
-        self.encoder = PointwiseConv(window, channels, ears, bias)
+        self.bias, self.relu = bias, activation == "relu"
+        self.encoder = PointwiseConv(window, channels, ears, bias != "none")
         self.decoder = PointwiseConv(channels, window, ears, bias=False)
         self._begin_as_identity(rest)
 
@@ -139,9 +146,17 @@ class LearnedFilterbank(nn.Module):
             x = complete_frames(x, self.window, self.hop)
         else:
             x = memory.begin(x, self.window, self.hop, 1, self.frames)
-        latent = self.encoder(frame(x, self.window, self.hop))
-        latent = F.relu(latent) if self.relu else latent
-        return latent, latent
+        frames = frame(x, self.window, self.hop)
+        if self.bias != "mask":
+            latent = self._activate(self.encoder(frames))
+            return latent, latent
+        assert self.encoder.bias is not None
+        own = pointwise(frames, self.encoder.weight)
+        biased = own + self.encoder.bias.to(own.dtype)
+        return self._activate(biased), self._activate(own)
+
+    def _activate(self, latent: Tensor) -> Tensor:
+        return F.relu(latent) if self.relu else latent
 
     def synthesize(self, mask: Tensor, latent: Tensor, time: int) -> Tensor:
         """Decode the masked latent to [batch, ears, time]."""

@@ -224,7 +224,8 @@ class TemporalConvNet(nn.Module):
             TemporalConvBlock(
                 bottleneck, hidden, skip, kernel_size, 2**exponent, causal, ears
             )
-            for exponent in list(range(blocks)) * repeats
+            for _ in range(repeats)
+            for exponent in range(blocks)
         )
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:

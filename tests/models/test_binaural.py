@@ -152,7 +152,7 @@ def test_mask_and_output_activations_are_options():
 @pytest.mark.parametrize(("topology", "eps"), [("back", 1e-14), ("both", 1e-26)])
 def test_without_a_bias_it_does_the_same_at_every_level(topology, eps, causal):
     model = BinauralTasNet(
-        N=16, L=8, S=12, P=5, fuse=topology, causal=causal, encoder_bias=False, eps=eps
+        N=16, L=8, S=12, P=5, fuse=topology, causal=causal, encoder_bias="none", eps=eps
     )
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
@@ -163,6 +163,23 @@ def test_without_a_bias_it_does_the_same_at_every_level(topology, eps, causal):
             difference = model(gain * noisy) / gain - whole
             assert difference.norm() < 1e-4 * whole.norm()
         assert (model(torch.zeros_like(noisy)) == 0).all()
+
+
+@pytest.mark.parametrize("activation", ["linear", "relu"])
+def test_with_a_bias_for_the_mask_alone_silence_stays_silent(activation):
+    options = {"N": 16, "L": 8, "S": 12, "P": 5, "encoder_activation": activation}
+    silence, sound = torch.zeros(1, 2, 400), torch.randn(1, 2, 400)
+    published = BinauralTasNet(**options)
+    quiet = BinauralTasNet(**options, encoder_bias="mask")
+    for model in (published, quiet):
+        torch.nn.init.normal_(model.filterbank.encoder.bias)
+    quiet.load_state_dict(published.state_dict())
+    with torch.no_grad():
+        assert (quiet(silence) == 0).all()
+        assert (published(silence) != 0).any()
+        # and for the mask it is there
+        latents = (model.filterbank.analyze(sound)[0] for model in (quiet, published))
+        torch.testing.assert_close(*latents)
 
 
 @pytest.mark.parametrize("share", [True, False])

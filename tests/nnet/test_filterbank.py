@@ -79,6 +79,8 @@ def test_wrong_options_are_refused():
         STFTFilterbank(60)
     with pytest.raises(ValueError, match="linear or relu, got 'gelu'"):
         LearnedFilterbank(4, 8, "gelu")
+    with pytest.raises(ValueError, match=r"bias: expected one of .*got 'decoder'"):
+        LearnedFilterbank(4, 8, bias="decoder")
 
 
 @pytest.mark.parametrize("rest", [1 / 64, 0.5])
