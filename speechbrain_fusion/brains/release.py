@@ -191,7 +191,12 @@ def initialize(network: nn.Module, source: str, rate: int) -> Fit:
             f"init_from: {source}: nothing matches the network of this run ({found})"
         )
     network.load_state_dict({name: state[name] for name in fit.matching}, strict=False)
-    logger.info(f"init_from: {len(fit.matching)} tensors of {source}; {found}")
+    wanted = len(fit.matching) + len(fit.missing) + len(fit.differing)
+    tell = logger.info if len(fit.matching) == wanted else logger.warning
+    tell(
+        f"init_from: {source} has {len(fit.matching)} of this network's {wanted} "
+        f"tensors; {found}"
+    )
     if config["sample_rate"] != rate:
         logger.warning(
             f"init_from: {source} was trained at {config['sample_rate']} Hz, this run "

@@ -93,11 +93,16 @@ def process(
         stdout.write(wav_header(sent, None if frames is None else frames * sent.frame))
         stdout.flush()
     heard = Heard(source, options.block, model.system.inputs, model.device)
+    peak = 0.0
     for block in outputs(stream, heard.signals(stdin), options.align):
-        stdout.write(sent.encode(block.flatten(0, 1).cpu().numpy()))
+        samples = block.flatten(0, 1).cpu().numpy()
+        peak = max(peak, float(np.abs(samples).max(initial=0.0)))
+        stdout.write(sent.encode(samples))
         stdout.flush()
     if not options.quiet:
         heard.warn()
+        if peak > 1 and sent.encoding != "f32le":
+            tell_warning(f"stdout: clipped, its peak was {peak:.4g}")
     return DONE
 
 

@@ -188,7 +188,8 @@ def test_a_run_begins_with_a_model(toy_run, tmp_path, caplog):
     for name, value in brain.modules.enhancer.state_dict().items():
         assert torch.equal(value, expected[name])
     assert all(p.requires_grad for p in brain.modules.parameters())
-    assert "tensors of" in caplog.text
+    number = len(expected)
+    assert f"has {number} of this network's {number} tensors" in caplog.text
     assert "everything matches" in caplog.text
 
 

@@ -1,6 +1,7 @@
 """A stream gives what the model gives, in the format in which it came."""
 
 import io
+import shutil
 import struct
 import subprocess
 import sys
@@ -116,6 +117,18 @@ def test_what_stands_behind_the_samples_of_a_wav_is_no_sound(models):
     wav = wav_header(samples, len(data)) + data + b"LIST\x04\0\0\0abcd"
     ran = run("stream", "--model", models.binaural, stdin=wav)
     assert len(ran.out) == 44 + len(data)
+
+
+@pytest.mark.parametrize(("encoding", "told"), [("s16le", True), ("f32le", False)])
+def test_what_is_clipped_is_told(models, tmp_path, encoding, told):
+    folder = shutil.copytree(models.binaural, tmp_path / "loud")
+    state = torch.load(folder / "model.ckpt", weights_only=True)
+    state["filterbank.decoder.weight"] *= 20
+    torch.save(state, folder / "model.ckpt")
+    data = SampleFormat(RATE, 2, encoding).encode(noise(640))
+    ran = run("stream", "--model", folder, "--format", encoding, stdin=data)
+    assert ran.code == 0
+    assert ("stdout: clipped, its peak was" in ran.err) == told
 
 
 @pytest.mark.parametrize("odd", [1, 2, 3])
