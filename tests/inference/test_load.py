@@ -191,7 +191,6 @@ def test_a_device_that_is_not_there_is_named(device, folder):
         load(folder, device=device)
 
 
-@pytest.mark.skipif(not SHIPPED.is_dir(), reason="no model comes with the package yet")
 def test_a_model_comes_with_the_package(folder):
     model = load()
     assert isinstance(model, BinauralEnhancer)
