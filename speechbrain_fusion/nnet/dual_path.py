@@ -14,6 +14,7 @@ and the same results for a single signal. Different here:
 - Layers are initialized one by one; upstream copies one block into all of them.
 """
 
+import itertools
 from typing import Any
 
 import torch
@@ -36,6 +37,10 @@ from speechbrain_fusion.nnet.chunks import (
     positions,
     valid_steps,
 )
+from speechbrain_fusion.nnet.exporting import is_exporting
+
+# Of all sequences that a transformer hears at once, on a CPU and without gradients.
+STEPS_AT_ONCE = 4096
 
 
 class RecurrentPath(SBRNNBlock):
@@ -122,6 +127,16 @@ class TransformerPath(SBTransformerBlock):
     def forward(self, x: Tensor, steps: Tensor | None = None) -> Tensor:
         """Map [batch, steps, channels], of which `steps` [batch] are an item's own."""
         padding = None if steps is None else ~valid_steps(steps, x.shape[1])
+        recorded = is_exporting() or torch.compiler.is_compiling()
+        if recorded or torch.is_grad_enabled() or x.device.type != "cpu":
+            return self._run(x, padding)
+        # sequences do not hear each other: few at a time take less memory
+        rows = max(1, STEPS_AT_ONCE // x.shape[1])
+        pads = itertools.repeat(None) if padding is None else padding.split(rows)
+        parts = zip(x.split(rows), pads, strict=False)
+        return torch.cat([self._run(*part) for part in parts])
+
+    def _run(self, x: Tensor, padding: Tensor | None) -> Tensor:
         again = self.checkpointing and torch.is_grad_enabled()
         x = x + positions(x.shape[1], x.shape[2], x.device).to(x.dtype)
         for layer in self.mdl.layers:

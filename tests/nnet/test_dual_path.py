@@ -6,6 +6,7 @@ from speechbrain.lobes.models.dual_path import (
     SBTransformerBlock,
 )
 
+from speechbrain_fusion.nnet import dual_path
 from speechbrain_fusion.nnet.dual_path import (
     DPRNNMasker,
     RecurrentPath,
@@ -145,6 +146,19 @@ def test_bf16_stays_near_single_precision(kind):
     assert all(p.grad.isfinite().all() for p in model.parameters())
     expected = model(x, torch.tensor([47, 23]))
     assert (masks.float() - expected).norm() < 0.1 * expected.norm()
+
+
+@pytest.mark.parametrize("padded", [True, False])
+def test_few_sequences_at_a_time_give_what_all_give(monkeypatch, padded):
+    monkeypatch.setattr(dual_path, "STEPS_AT_ONCE", 45)
+    path = jittered(TransformerPath(8, 2, 2, 12, dropout=0.0)).eval()
+    x, heard = torch.randn(7, 20, 8), []
+    steps = torch.tensor([20, 3, 7, 20, 1, 5, 9]) if padded else None
+    path.mdl.norm.register_forward_hook(lambda _, given, y: heard.append(len(y)))
+    whole = path(x, steps).detach()
+    with torch.no_grad():
+        torch.testing.assert_close(path(x, steps), whole)
+    assert heard == [7, 2, 2, 2, 1]
 
 
 def test_a_transformer_hears_more_steps_than_upstreams_table_has():
