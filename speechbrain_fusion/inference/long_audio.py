@@ -32,7 +32,7 @@ from speechbrain_fusion.models.system import System
 
 # Seconds: what one call processes, what is remembered of each talker, and what a causal
 # system takes at once. With chunks of 4.5 seconds every published system stays below
-# 10^9 bytes, of which PyTorch takes half.
+# 1 GiB, of which PyTorch takes more than half.
 CHUNK, STRETCH, BLOCK = 4.5, 1.5, 1.0
 # Share of a chunk that is the next one's too.
 OVERLAP = 0.25
