@@ -127,23 +127,21 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_enhance(commands: Commands) -> None:
-    parser = _command(commands, "enhance", "files")
-    _add_files(parser)
-    _add_model(parser, "by default the one that ships with the package")
-    _add_device(parser)
-    _add_force(parser)
-    _add_quiet(parser)
-    parser.set_defaults(task="enhance")
+    _add_task(commands, "enhance", "by default the one that ships with the package")
 
 
 def _add_separate(commands: Commands) -> None:
-    parser = _command(commands, "separate", "files")
+    _add_task(commands, "separate", "none ships with the package")
+
+
+def _add_task(commands: Commands, task: str, model: str) -> None:
+    parser = _command(commands, task, "files")
     _add_files(parser)
-    _add_model(parser, "none ships with the package")
+    _add_model(parser, model)
     _add_device(parser)
     _add_force(parser)
     _add_quiet(parser)
-    parser.set_defaults(task="separate")
+    parser.set_defaults(task=task)
 
 
 def _add_stream(commands: Commands) -> None:

@@ -130,7 +130,7 @@ def without_machine(text: str) -> str:
 
     Example
     -------
-    >>> without_machine("output_folder: /home/me/results/binaural/fusion")
+    >>> without_machine("output_folder: /srv/me/results/binaural/fusion")
     'output_folder: …/binaural/fusion'
     >>> without_machine("https://example.org/a/b and results/a/b and 1/2")
     'https://example.org/a/b and results/a/b and 1/2'

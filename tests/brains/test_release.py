@@ -56,7 +56,7 @@ modules:
 def keep_settings(folder: Path, text: str) -> None:
     """Leave the settings of a run as `start_run` does."""
     folder.mkdir(parents=True, exist_ok=True)
-    head = "# From /home/me/recipes/toys/hparams/common.yaml\nsample_rate: 8000\n"
+    head = "# From /srv/me/recipes/toys/hparams/common.yaml\nsample_rate: 8000\n"
     resolved = resolve_references(f"{head}{text}").read()
     (folder / "hyperparams.yaml").write_text(resolved)
 
@@ -66,7 +66,7 @@ def toy_run(tmp_path_factory) -> Path:
     """A run of two epochs that has been tested."""
     folder = tmp_path_factory.mktemp("toy_run")
     keep_settings(folder, TOY)
-    names = {"name": "toy", "data_folder": "/home/me/VOICES", "noise_folder": None}
+    names = {"name": "toy", "data_folder": "/srv/me/VOICES", "noise_folder": None}
     brain = toy.make_brain(folder, epochs=2, examples=0, **names)
     toy.evaluate(toy.train(brain))
     return folder

@@ -59,6 +59,8 @@ SYSTEMS: dict[str, Callable[[], nn.Module]] = {
     ),
     "long_taps": functools.partial(tasnet, P=40),
     "one_tap": functools.partial(tasnet, P=1),
+    "bias_for_the_mask": functools.partial(tasnet, encoder_bias="mask"),
+    "no_bias": functools.partial(tasnet, encoder_bias="none", eps=1e-14),
     "stft_unpadded": functools.partial(tasnet, encoding="stft", stft_pad=False),
     "separator": separator,
     "separation_only": functools.partial(separator, 3, separation_only=True),

@@ -14,10 +14,10 @@ SIGNALS = ("mixture", "enhanced", "target")
 # A signal's tone begins here and rises so much a second: pitch tells signal and time
 START = {"mixture": 500.0, "enhanced": 2600.0, "target": 4700.0}
 RISE = 600.0
-SETTINGS = """# From /home/somebody/work/recipes/binaural/hparams/common.yaml
+SETTINGS = """# From /srv/somebody/work/recipes/binaural/hparams/common.yaml
 name: fusion
 seed: 1234
-output_folder: /home/somebody/work/results/binaural/fusion
+output_folder: /srv/somebody/work/results/binaural/fusion
 sample_rate: 16000
 select: si_sdr
 valid_metrics:
@@ -36,7 +36,7 @@ Git revision:
 fa7995f
 """
 COMMAND = (
-    "python recipes/binaural/train.py hparams/fusion.yaml --data_folder /home/me/a/b"
+    "python recipes/binaural/train.py hparams/fusion.yaml --data_folder /srv/me/a/b"
 )
 SCRIPT = '"""Train and evaluate binaural enhancement.\n\nSee README.md.\n"""\n'
 NOISES = ("babble", "wind", "engine")

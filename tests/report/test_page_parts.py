@@ -295,7 +295,7 @@ def test_numbers_have_as_many_decimals_as_tell_something():
 
 def test_paths_lose_what_is_of_one_machine():
     text = (
-        "a: /home/me/data/x.wav, b: '/home/me/work/results/' "
+        "a: /srv/me/data/x.wav, b: '/srv/me/work/results/' "
         "c @ file:///tmp/w/p-1.whl#sha256=ab"
     )
     found = without_machine(text)
