@@ -63,6 +63,8 @@ def shared(**options: object) -> nn.Module:
 CAUSAL: dict[str, Callable[[], nn.Module]] = {
     "fusion": binaural,
     "long kernels": lambda: binaural(P=128, share_norms=True),
+    "bias for the mask": lambda: binaural(encoder_bias="mask"),
+    "no bias": lambda: binaural(encoder_bias="none", eps=1e-14),
     "stft": lambda: binaural(encoding="stft"),
     "stft without padding": lambda: binaural(encoding="stft", stft_pad=False),
     "causal separation": lambda: unified(tcn_masker(causal=True)),
