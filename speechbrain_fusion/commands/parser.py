@@ -32,7 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for add in (
         *(_add_enhance, _add_separate, _add_stream, _add_evaluate),
-        *(_add_export, _add_report, _add_info),
+        *(_add_export, _add_report, _add_recipe, _add_info),
     ):
         add(commands)
     return parser
@@ -233,6 +233,21 @@ def _add_report(commands: Commands) -> None:
     )
     _add_force(parser)
     _add_quiet(parser)
+
+
+def _add_recipe(commands: Commands) -> None:
+    parser = _command(commands, "recipe", "recipe")
+    parser.add_argument(
+        "name", nargs="?", metavar="NAME", type=_name, help="of the recipe"
+    )
+    parser.add_argument(
+        "destination",
+        nargs="?",
+        metavar="DEST",
+        type=_name,
+        help="the copy: a folder that does not exist yet, or is empty",
+    )
+    parser.add_argument("--list", action="store_true", help="say which recipes exist")
 
 
 def _add_info(commands: Commands) -> None:

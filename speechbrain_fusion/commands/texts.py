@@ -17,6 +17,7 @@ EXAMPLES = """\
   speechbrain-fusion separate --model run/model meeting.wav -o talkers/
   arecord -f S16_LE -c 2 -r 16000 -t raw | speechbrain-fusion stream | aplay ...
   speechbrain-fusion evaluate clean/ enhanced/ --noisy noisy/ --csv scores.csv
+  speechbrain-fusion recipe binaural my_recipe
   speechbrain-fusion COMMAND --help says more, with examples
 """
 
@@ -100,6 +101,18 @@ page is one file that needs no network.""",
         """\
   speechbrain-fusion report results/fusion
   speechbrain-fusion report results/fusion -o fusion.html
+""",
+    ),
+    "recipe": Text(
+        "copy a recipe out of the package, to edit and run",
+        """\
+Copy a recipe out of the package: the script that trains, its YAMLs and its README,
+ready to edit and run from any folder. Nothing is overwritten. Without NAME, say
+which recipes there are.""",
+        """\
+  speechbrain-fusion recipe
+  speechbrain-fusion recipe binaural my_recipe
+  python my_recipe/train.py hparams/fusion.yaml
 """,
     ),
     "info": Text(
