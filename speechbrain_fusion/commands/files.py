@@ -14,8 +14,8 @@ from speechbrain_fusion.commands.ending import (
 from speechbrain_fusion.commands.models import check_task, load_model
 from speechbrain_fusion.commands.outputs import Job, plan
 from speechbrain_fusion.inference.audio_reading import AudioWarning
-from speechbrain_fusion.inference.load import Model
 from speechbrain_fusion.inference.many_files import process_files
+from speechbrain_fusion.inference.model import Model
 
 DONE_TO = {"enhance": "enhanced", "separate": "separated"}
 

@@ -4,7 +4,8 @@ import argparse
 import re
 
 from speechbrain_fusion.commands.ending import UsageError
-from speechbrain_fusion.inference.load import Model, load
+from speechbrain_fusion.inference.load import load
+from speechbrain_fusion.inference.model import Model
 
 DEVICE = re.compile(r"cpu|cuda(:[0-9]{1,3})?")
 

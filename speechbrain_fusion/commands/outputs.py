@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from speechbrain_fusion.commands.ending import UsageError
 from speechbrain_fusion.data.manifest import audio_files
+from speechbrain_fusion.inference.targets import talker_files
 
 
 class Found(NamedTuple):
@@ -185,26 +186,12 @@ def _is_single(inputs: Sequence[str], output: str) -> bool:
     return file and not folder and Path(output).suffix != ""
 
 
-def written(target: Path, talkers: int) -> list[Path]:
-    """List the files that come of one input.
-
-    Example
-    -------
-    >>> [str(path) for path in written(Path("out/a.wav"), 2)]
-    ['out/a_1.wav', 'out/a_2.wav']
-    """
-    if not talkers:
-        return [target]
-    names = (f"{target.stem}_{x + 1}{target.suffix}" for x in range(talkers))
-    return [target.with_name(name) for name in names]
-
-
 def _refuse_clashes(jobs: Iterable[Job], talkers: int) -> None:
     jobs = list(jobs)
     sources = {job.source.resolve(): job.source for job in jobs}
     origins: dict[Path, Path] = {}
     for job in jobs:
-        for target in written(job.target, talkers):
+        for target in talker_files(job.target, talkers):
             real = target.resolve()
             if real in sources:
                 raise UsageError(f"{target}: would overwrite the input {sources[real]}")
@@ -217,7 +204,7 @@ def _problem(job: Job, force: bool, talkers: int) -> str:
     """Say why an input cannot be processed, "" if it can."""
     if not job.source.is_file():
         return f"{job.source}: not a regular file"
-    for target in written(job.target, talkers):
+    for target in talker_files(job.target, talkers):
         if target.is_dir():
             return f"{job.source}: not processed, {target} is a folder"
         if os.path.lexists(target) and not force:

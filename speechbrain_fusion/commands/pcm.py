@@ -13,6 +13,7 @@ from typing import IO, NamedTuple
 import numpy as np
 
 from speechbrain_fusion.data.audio import AudioError
+from speechbrain_fusion.inference.limits import NO_LENGTH
 
 # Bytes, NumPy's type and the value of full scale, by name; a width of 3 has no type.
 ENCODINGS = {
@@ -23,8 +24,6 @@ ENCODINGS = {
 }
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 UNKNOWN = 0xFFFFFFFF
-# Lengths from here on are what programs write that do not know any.
-NO_LENGTH = 0x7FFF0000
 LONGEST_FORMAT = 1024
 READ_AT_ONCE = 65536
 

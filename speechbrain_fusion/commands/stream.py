@@ -16,10 +16,10 @@ from speechbrain_fusion.commands.pcm import (
     read_wav_header,
     wav_header,
 )
-from speechbrain_fusion.inference.load import Model
+from speechbrain_fusion.inference.limits import MOST_CHANNELS
+from speechbrain_fusion.inference.model import Model
 from speechbrain_fusion.inference.streaming import Stream
 
-MOST_CHANNELS = 64
 # Full scale is 1. What is beyond, as NaN is, would stay in a model's state for good.
 LOUDEST = 1e6
 MOST_BEHIND = 2**20  # bytes of chunks behind the samples of a WAV

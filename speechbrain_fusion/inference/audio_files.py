@@ -13,7 +13,6 @@ written. No file is replaced unless that is wanted, and never the one that is re
 
 import contextlib
 import io
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -22,7 +21,7 @@ import torch
 from torch import Tensor
 
 from speechbrain_fusion.data.audio import AudioError
-from speechbrain_fusion.inference.audio_reading import AudioReader
+from speechbrain_fusion.inference.audio_reading import AudioReader, channels_text
 from speechbrain_fusion.inference.audio_writing import (
     AudioWriter,
     choose_layout,
@@ -30,6 +29,7 @@ from speechbrain_fusion.inference.audio_writing import (
 )
 from speechbrain_fusion.inference.long_audio import CHUNK, process_long
 from speechbrain_fusion.inference.resampling import resample_blocks
+from speechbrain_fusion.inference.targets import check_target, talker_files
 from speechbrain_fusion.models.system import System
 
 Tick = Callable[[float], object]
@@ -98,13 +98,14 @@ def process_file(
     44100
     """
     source, target = Path(source), Path(target)
-    targets = target_files(system, target)
+    targets = talker_files(target, count_talkers(system))
     with AudioReader(source, channel) as reader:
         check_channels(system, reader)
         for path in targets:
-            check_target(path, source, force)
+            check_target(path, force, source)
+        channels = count_channels(system, reader)
         blocks = _processed(system, rate, reader, chunk, overlap)
-        write_files(blocks, targets, reader, subtype, tick)
+        write_files(blocks, targets, reader, channels, subtype, tick)
     return targets
 
 
@@ -117,8 +118,8 @@ def process_bytes(
     subtype: str | None = None,
     chunk: float = CHUNK,
     overlap: float | None = None,
-) -> bytes:
-    """Process the content of a file by a system that enhances.
+) -> list[bytes]:
+    """Process the content of a file.
 
     Takes the arguments of `process_file`, and
 
@@ -127,15 +128,14 @@ def process_bytes(
 
     Returns
     -------
-    bytes
-        What a file holds in the same container, of the same rate.
+    list of bytes
+        What a file holds in the same container, of the same rate: one, or one for each
+        talker.
 
     Raises
     ------
     AudioError
         If anything is wrong with the content.
-    ValueError
-        If the system separates: see `separate_bytes`.
 
     Example
     -------
@@ -144,73 +144,17 @@ def process_bytes(
     >>> system = BinauralTasNet(N=16, L=8, B=8, H=8, S=12, P=5, causal=False).eval()
     >>> data = io.BytesIO()
     >>> soundfile.write(data, np.random.randn(9000, 2) / 8, 11025, format="FLAC")
-    >>> out = process_bytes(system, 8000, data.getvalue())
+    >>> (out,) = process_bytes(system, 8000, data.getvalue())
     >>> soundfile.read(io.BytesIO(out))[0].shape
     (9000, 2)
     """
-    if system.task == "separate":
-        raise ValueError("expected a system that enhances, got one that separates")
-    (out,) = _through_bytes(system, rate, data, channel, subtype, chunk, overlap)
-    return out
-
-
-def separate_bytes(
-    system: System,
-    rate: int,
-    data: bytes,
-    *,
-    channel: int | None = None,
-    subtype: str | None = None,
-    chunk: float = CHUNK,
-    overlap: float | None = None,
-) -> list[bytes]:
-    """Process the content of a file by a system that separates.
-
-    Takes the arguments of `process_bytes` and raises the same.
-
-    Returns
-    -------
-    list of bytes
-        The content of a file for each talker.
-
-    Example
-    -------
-    >>> import soundfile
-    >>> from speechbrain_fusion.models import ConvTasNetMasker, UnifiedSeparator
-    >>> maskers = [ConvTasNetMasker(8, masks, 6, 7, 9, 3, 2, 1) for masks in (1, 2)]
-    >>> data = io.BytesIO()
-    >>> soundfile.write(data, np.random.randn(9000) / 8, 11025, format="WAV")
-    >>> system = UnifiedSeparator(*maskers, channels=8).eval()
-    >>> len(separate_bytes(system, 8000, data.getvalue()))
-    2
-    """
-    if system.task != "separate":
-        raise ValueError("expected a system that separates, got one that enhances")
-    return _through_bytes(system, rate, data, channel, subtype, chunk, overlap)
-
-
-def _through_bytes(
-    system: System,
-    rate: int,
-    data: bytes,
-    channel: int | None,
-    subtype: str | None,
-    chunk: float,
-    overlap: float | None,
-) -> list[bytes]:
-    with AudioReader(bytes(data), channel) as reader, contextlib.ExitStack() as stack:
+    with AudioReader(bytes(data), channel) as reader:
         check_channels(system, reader)
-        files = [io.BytesIO() for _ in range(count_files(system))]
-        channels = count_channels(system, reader)
-        layout = choose_layout(reader, channels, subtype=subtype)
-        writers = [
-            stack.enter_context(AudioWriter(file, reader.name, layout))
-            for file in files
-        ]
+        layout = choose_layout(reader, count_channels(system, reader), subtype=subtype)
+        files = [io.BytesIO() for _ in range(count_talkers(system) or 1)]
         blocks = _processed(system, rate, reader, chunk, overlap)
-        _write(blocks, writers, None)
-        stack.close()
-        return [file.getvalue() for file in files]
+        _write(blocks, [AudioWriter(file, reader.name, layout) for file in files], None)
+    return [file.getvalue() for file in files]
 
 
 def _processed(
@@ -230,7 +174,14 @@ def _processed(
 
 
 def as_batch(system: System, block: np.ndarray) -> Tensor:
-    """Shape [channels, time] to [batch, inputs, time]: channels together, or not."""
+    """Shape [channels, time] to [batch, inputs, time]: channels together, or not.
+
+    Example
+    -------
+    >>> from speechbrain_fusion.models import TwoBranchEnhancer
+    >>> as_batch(TwoBranchEnhancer(units=2, groups=1), np.zeros((2, 9))).shape
+    torch.Size([2, 1, 9])
+    """
     x = torch.from_numpy(np.ascontiguousarray(block))
     return x.unsqueeze(1 if system.inputs == 1 else 0)
 
@@ -239,84 +190,70 @@ def write_files(
     blocks: Iterable[np.ndarray],
     targets: Sequence[Path],
     reader: AudioReader,
+    channels: int,
     subtype: str | None,
     tick: Tick | None = None,
 ) -> None:
-    """Write blocks [signals, time] to one file, or to one file for each signal."""
-    with contextlib.ExitStack() as stack:
-        first = None
-        for block in blocks:
-            if first is None:
-                channels = len(block) // len(targets)
-                first = [
-                    choose_layout(reader, channels, path, subtype) for path in targets
-                ]
-                writers = [
-                    stack.enter_context(written_audio(path, layout))
-                    for path, layout in zip(targets, first, strict=True)
-                ]
-            _write([block], writers, tick)
+    """Write what becomes of a recording.
+
+    Arguments
+    ---------
+    blocks : iterable of np.ndarray
+        Shape [targets * channels, time] each.
+    targets : sequence of Path
+        The files, which are all written or none.
+    reader : AudioReader
+        The recording.
+    channels : int
+        Of each file.
+    subtype : str, optional
+        A wanted encoding, see `choose_layout`.
+    tick : callable, optional
+        Called with the seconds of each block once it is written.
+
+    Raises
+    ------
+    AudioError
+        If one cannot be written, naming it.
+    """
+    layouts = [choose_layout(reader, channels, path, subtype) for path in targets]
+    _write(blocks, list(map(written_audio, targets, layouts)), tick)
 
 
 def _write(
-    blocks: Iterable[np.ndarray], writers: Sequence[AudioWriter], tick: Tick | None
+    blocks: Iterable[np.ndarray],
+    files: Sequence[contextlib.AbstractContextManager[AudioWriter]],
+    tick: Tick | None,
 ) -> None:
-    for block in blocks:
-        for writer, part in zip(writers, np.split(block, len(writers)), strict=True):
-            writer.write(part)
-        if tick is not None:
-            tick(block.shape[-1] / writers[0].layout.rate)
+    """Write blocks to files, which are opened once there is a block."""
+    writers: list[AudioWriter] = []
+    with contextlib.ExitStack() as stack:
+        for block in blocks:
+            writers = writers or [stack.enter_context(file) for file in files]
+            parts = np.split(block, len(writers))
+            for writer, part in zip(writers, parts, strict=True):
+                writer.write(part)
+            if tick is not None:
+                tick(block.shape[-1] / writers[0].layout.rate)
 
 
-def count_files(system: System) -> int:
-    """Count the files that become of one."""
-    return system.outputs if system.task == "separate" else 1
-
-
-def count_channels(system: System, reader: AudioReader) -> int:
-    """Count the channels of each file that is written."""
-    return reader.channels if system.inputs == 1 else system.outputs
-
-
-def target_files(system: System, target: Path) -> list[Path]:
-    """List the files that are written: the target, or one for each talker.
+def count_talkers(system: System) -> int:
+    """Count the talkers that have a file each, 0 of a system that enhances.
 
     Example
     -------
     >>> from speechbrain_fusion.models import ConvTasNetMasker, UnifiedSeparator
-    >>> system = UnifiedSeparator(ConvTasNetMasker(), ConvTasNetMasker(masks=2))
-    >>> [path.name for path in target_files(system, Path("a.wav"))]
-    ['a_1.wav', 'a_2.wav']
+    >>> count_talkers(UnifiedSeparator(ConvTasNetMasker(), ConvTasNetMasker(masks=3)))
+    3
     """
-    if not target.name:
-        raise AudioError(f"{target}: expected the name of a file")
-    if system.task != "separate":
-        return [target]
-    stem, suffix = target.stem, target.suffix
-    numbers = range(1, system.outputs + 1)
-    return [target.with_name(f"{stem}_{number}{suffix}") for number in numbers]
+    return system.outputs if system.task == "separate" else 0
 
 
-def check_target(target: Path, source: Path, force: bool) -> None:
-    """Refuse to write onto the input, a folder or device, or what is there already."""
-    try:
-        there = os.path.lexists(target)
-        # not of a link to nowhere
-        if target.exists():
-            _check_existing(target, source)
-    except OSError as error:
-        raise AudioError(f"{target}: {error.strerror or error}") from error
-    if there and not force:
-        raise AudioError(f"{target}: exists, expected a new name or force=True")
-
-
-def _check_existing(target: Path, source: Path) -> None:
-    if target.is_dir():
-        raise AudioError(f"{target}: a folder, expected the name of a file")
-    if target.samefile(source):
-        raise AudioError(f"{target}: the input itself, expected another name")
-    if not target.is_file():
-        raise AudioError(f"{target}: not a regular file, expected a new name")
+def count_channels(system: System, reader: AudioReader) -> int:
+    """Count the channels of each file that is written."""
+    if system.task == "separate":
+        return 1
+    return reader.channels if system.inputs == 1 else system.outputs
 
 
 def check_channels(system: System, reader: AudioReader) -> None:
@@ -327,7 +264,7 @@ def check_channels(system: System, reader: AudioReader) -> None:
     AudioError
         Naming the file, and how many channels there are and ought to be.
     """
-    have = f"{reader.channels} channel" + "s" * (reader.channels != 1)
+    have = channels_text(reader.channels)
     if reader.channel is not None:
         have = f"channel {reader.channel} alone"
     if system.inputs > 1 and reader.channels != system.inputs:

@@ -23,14 +23,15 @@ import numpy as np
 import soundfile
 
 from speechbrain_fusion.data.audio import LONGEST, AudioError
-from speechbrain_fusion.inference.resampling import HIGHEST, LOWEST
+from speechbrain_fusion.inference.limits import (
+    HIGHEST,
+    LOWEST,
+    MOST_CHANNELS,
+    NO_LENGTH,
+)
 
 # Samples of a block, all channels together.
 BLOCK = 16384
-# Ambisonics of order seven.
-MOST_CHANNELS = 64
-# Bytes from here on stand for a length that is not known.
-UNKNOWN = 0x7FFF0000
 # libsndfile's log of sizes that a header states and a file has not.
 MISSING = re.compile(
     r"\b(?:data|SSND|Data Size|riff|Riff size) *: *(\d+) \(should be (\d+)\)"
@@ -139,7 +140,7 @@ class AudioReader:
         elif not 1 <= file.channels <= MOST_CHANNELS:
             expected = f"{file.channels} channels, expected 1 to {MOST_CHANNELS}"
         elif self.channel is not None and not 0 <= self.channel < file.channels:
-            channels = f"{file.channels} channel" + "s" * (file.channels != 1)
+            channels = channels_text(file.channels)
             expected = f"{channels}, expected one of number {self.channel} (from 0)"
         if expected:
             raise AudioError(f"{self.name}: {expected}")
@@ -210,7 +211,7 @@ class AudioReader:
         if self.frames is not None and self.count < self.frames:
             self._warn(f"{self.count} samples where its header says {self.frames}")
         for said, held in MISSING.findall(self._file.extra_info):
-            if int(held) < int(said) < UNKNOWN:
+            if int(held) < int(said) < NO_LENGTH:
                 self._warn(f"{held} bytes where its header says {said}")
                 return
 
@@ -230,6 +231,17 @@ def _regular(source: Path | str) -> int:
     if not path.stat().st_size:
         raise AudioError(f"{path}: empty, expected an audio file")
     return os.open(path, os.O_RDONLY)
+
+
+def channels_text(number: int) -> str:
+    """Write a number of channels.
+
+    Example
+    -------
+    >>> channels_text(1), channels_text(2)
+    ('1 channel', '2 channels')
+    """
+    return f"{number} channel{'' if number == 1 else 's'}"
 
 
 def reason_of(error: Exception) -> str:

@@ -23,6 +23,12 @@ def model_card(config: Mapping[str, Any], values: int) -> str:
     -------
     str
         Markdown, with the header that model hubs read.
+
+    Example
+    -------
+    >>> from speechbrain_fusion.inference import load
+    >>> model_card(load().config, values=1000).splitlines()[:2]
+    ['---', 'library_name: speechbrain']
     """
     sections = {
         f"# {config['name']}": _what(config, values),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from speechbrain_fusion.inference.files import read_text
-from speechbrain_fusion.inference.resampling import HIGHEST, LOWEST
+from speechbrain_fusion.inference.limits import HIGHEST, LOWEST, MOST_CHANNELS
 from speechbrain_fusion.models import System
 
 TASKS = ("enhance", "separate")
@@ -51,6 +51,17 @@ def describe(system: Any) -> dict[str, Any]:
     }
 
 
+def purpose(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return of a model's facts those that tell what it is for.
+
+    Example
+    -------
+    >>> purpose({"task": "enhance", "inputs": 2, "outputs": 2, "causal": True})
+    {'task': 'enhance', 'inputs': 2, 'outputs': 2}
+    """
+    return {key: config[key] for key in ("task", "inputs", "outputs")}
+
+
 def _text(value: Any) -> bool:
     return isinstance(value, str) and len(value) <= 1000 and value.isprintable()
 
@@ -85,8 +96,8 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "name": (_text, "a text"),
     "task": (lambda x: x in TASKS, f"one of {TASKS}"),
     "sample_rate": (_whole(LOWEST, HIGHEST), f"{LOWEST} to {HIGHEST} Hz"),
-    "inputs": (_whole(1, 64), "1 to 64 channels"),
-    "outputs": (_whole(1, 64), "1 to 64 channels"),
+    "inputs": (_whole(1, MOST_CHANNELS), f"1 to {MOST_CHANNELS} channels"),
+    "outputs": (_whole(1, MOST_CHANNELS), f"1 to {MOST_CHANNELS} channels"),
     "causal": (lambda x: isinstance(x, bool), "true or false"),
     "latency": (lambda x: x is None or _whole(1, 10**6)(x), "samples, or null"),
     "corpus": (lambda x: x is None or _text(x), "a text, or null"),
@@ -118,6 +129,13 @@ def check_config(config: Any, name: str) -> dict[str, Any]:
     ------
     ValueError
         Naming the file, the key and what was expected.
+
+    Example
+    -------
+    >>> check_config({"task": "enhance"}, "config.json")
+    Traceback (most recent call last):
+    ...
+    ValueError: config.json: no name, sample_rate, inputs, ...
     """
     if not isinstance(config, Mapping):
         raise ValueError(f"{name}: expected keys and values, got {type(config)}")
@@ -147,6 +165,12 @@ def read_config(path: Path) -> dict[str, Any]:
     ------
     ValueError
         Naming the file, the key and what was expected.
+
+    Example
+    -------
+    >>> from speechbrain_fusion.inference.files import find_files
+    >>> read_config(find_files(None).config)["sample_rate"]
+    16000
     """
     try:
         config = json.loads(read_text(path), parse_constant=_refuse_constant)
@@ -166,10 +190,31 @@ def check_agreement(
 ) -> None:
     """Refuse a config that says other than its model.
 
+    Arguments
+    ---------
+    config : mapping
+        The facts of a model folder.
+    system : System
+        The model.
+    rate : int
+        Its sample rate in Hz.
+    name : str
+        Of the file, for the errors.
+
     Raises
     ------
     ValueError
         Naming the file, the key and both values.
+
+    Example
+    -------
+    >>> from speechbrain_fusion.models import TwoBranchEnhancer
+    >>> system = TwoBranchEnhancer(units=2, groups=1)
+    >>> facts = {**describe(system), "sample_rate": 8000}
+    >>> check_agreement(facts, system, 16000, "config.json")
+    Traceback (most recent call last):
+    ...
+    ValueError: config.json: sample_rate: 8000, but the model's is 16000
     """
     for key, value in {**describe(system), "sample_rate": rate}.items():
         if config[key] != value or type(config[key]) is not type(value):

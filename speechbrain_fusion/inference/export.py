@@ -35,11 +35,14 @@ from torch import Tensor, nn
 
 from speechbrain_fusion import __version__
 from speechbrain_fusion.data.files import written_whole
+from speechbrain_fusion.inference.config import describe
+from speechbrain_fusion.inference.errors import first_line
+from speechbrain_fusion.inference.limits import check_rate
 from speechbrain_fusion.inference.onnx_check import check_offline, check_step
 from speechbrain_fusion.inference.onnx_operators import OPSET, operators
 from speechbrain_fusion.inference.onnx_stream import GOES_ON
-from speechbrain_fusion.inference.signals import check_rate
 from speechbrain_fusion.inference.step import RECORDING, StepModel
+from speechbrain_fusion.inference.targets import check_target
 from speechbrain_fusion.models.system import System
 from speechbrain_fusion.nnet.exporting import exporting
 from speechbrain_fusion.nnet.streaming import Memory
@@ -189,8 +192,8 @@ def _record(
             )
             return (folder / "graph.onnx").read_bytes()
     except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise RuntimeError(f"{name}: not to be exported to ONNX: {reason}") from error
+        reason = f"not to be exported to ONNX: {first_line(error)}"
+        raise RuntimeError(f"{name}: {reason}") from error
 
 
 @contextlib.contextmanager
@@ -210,13 +213,9 @@ def _as_export() -> Iterator[Path]:
 
 def _new_file(path: Path | str, force: bool) -> Path:
     """Refuse early what cannot be written."""
-    path = Path(path)
-    if path.is_dir():
-        raise ValueError(f"{path}: expected a file, is a folder")
-    if path.exists() and not force:
-        raise ValueError(f"{path}: exists, expected a new name or force=True")
+    check_target(Path(path), force)
     _onnx()
-    return path
+    return Path(path)
 
 
 def _onnx() -> Any:
@@ -226,7 +225,7 @@ def _onnx() -> Any:
     except ImportError as error:
         raise ImportError(
             "export to ONNX needs onnx and onnxruntime: "
-            "pip install speechbrain-fusion[export]"
+            'pip install "speechbrain-fusion[export]"'
         ) from error
     return onnx
 
@@ -244,11 +243,10 @@ def _copy_of_system(model: nn.Module) -> Any:
 
 def _facts(model: Any, system: Any, rate: int | None) -> dict[str, str]:
     """Describe a system, for the metadata of its file."""
-    facts = {key: getattr(system, key) for key in ("task", "inputs", "outputs")}
+    facts = describe(system)
     facts["causal"] = str(bool(system.causal)).lower()
-    if system.causal:
-        facts |= {key: getattr(system, key, None) for key in ("latency", "hop")}
-    if None not in (facts.get("latency"), facts.get("hop")):
+    facts["hop"] = getattr(system, "hop", None) if system.causal else None
+    if None not in (facts["latency"], facts["hop"]):
         facts["delay"] = facts["latency"] - facts["hop"]
     rate = getattr(model, "rate", None) if rate is None else rate
     facts["sample_rate"] = None if rate is None else check_rate(rate)

@@ -1,4 +1,4 @@
-"""Where the files of a model are: a folder, or a repository of the hub."""
+"""The files of a model: in a folder or a repository of the hub, small texts read."""
 
 import re
 from collections.abc import Iterable
@@ -12,6 +12,8 @@ from speechbrain.utils.fetching import (
     LocalStrategy,
     fetch,
 )
+
+from speechbrain_fusion.inference.errors import in_a_line
 
 HYPERPARAMS, WEIGHTS, CONFIG = "hyperparams.yaml", "model.ckpt", "config.json"
 CARD = "README.md"
@@ -68,6 +70,11 @@ def find_files(
     ------
     ValueError
         If there is no such model, or a file of it is missing.
+
+    Example
+    -------
+    >>> [path.name for path in find_files(None)]
+    ['config.json', 'hyperparams.yaml', 'model.ckpt']
     """
     names = CONFIG, hparams_file, WEIGHTS
     where = _locate(SHIPPED if source is None else source)
@@ -120,21 +127,6 @@ def _fetch(name: str, source: Any, options: dict[str, Any]) -> Path:
             f"{source[1]}: no folder here, and {name} cannot be had from the hub "
             f"({in_a_line(error)})"
         ) from error
-
-
-def in_a_line(error: Exception) -> str:
-    r"""Tell an error of others in one short line that a terminal can show.
-
-    Example
-    -------
-    >>> in_a_line(KeyError("a\nb"))
-    "KeyError: 'a\\nb'"
-    >>> in_a_line(ValueError("a\n  b \x1b[2J"))
-    'ValueError: a b ?[2J'
-    """
-    text = " ".join(f"{type(error).__name__}: {error}".split())
-    text = "".join(x if x.isprintable() else "?" for x in text)
-    return text if len(text) <= 200 else f"{text[:197]}..."
 
 
 def read_text(path: Path) -> str:

@@ -10,7 +10,6 @@ import contextlib
 import datetime
 import io
 import json
-import os
 import platform
 import shutil
 import tempfile
@@ -27,13 +26,13 @@ from torch import Tensor, nn
 import speechbrain_fusion
 from speechbrain_fusion.inference.card import model_card
 from speechbrain_fusion.inference.config import check_config, describe, read_config
+from speechbrain_fusion.inference.errors import in_a_line
 from speechbrain_fusion.inference.files import (
     CARD,
     CONFIG,
     HYPERPARAMS,
     WEIGHTS,
     find_files,
-    in_a_line,
     read_text,
 )
 from speechbrain_fusion.inference.safe_yaml import (
@@ -128,6 +127,15 @@ def halve(folder: Path | str, target: Path | str) -> Path:
     ------
     ValueError
         If there is no such model, or its parameters are beyond half precision.
+    OSError
+        If it cannot be written, naming the folder; what was there stays.
+
+    Example
+    -------
+    >>> from speechbrain_fusion.inference import load
+    >>> from speechbrain_fusion.inference.files import SHIPPED
+    >>> load(halve(SHIPPED, getfixture("tmp_path") / "half")).config["precision"]
+    'float16'
     """
     files = find_files(Path(folder))
     text, state = read_text(files.hyperparams), read_weights(files.weights)
@@ -242,19 +250,20 @@ def _written_folder(folder: Path) -> Iterator[Path]:
         raise ValueError(
             f"{folder}: holds something else, expected a model folder or nothing"
         )
-    beside = None
+    prefix = f".{folder.name}-"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        os.chmod(beside, 0o777 & ~_umask())
-        yield beside
-        _replace(beside, folder)
+        with tempfile.TemporaryDirectory(
+            prefix=prefix, dir=folder.parent, ignore_cleanup_errors=True
+        ) as private:
+            # within it, for only the user may read what tempfile makes
+            beside = Path(private) / "new"
+            beside.mkdir()
+            yield beside
+            _replace(beside, folder, Path(f"{private}-replaced"))
     except OSError as error:
         reason = f"model not written: {error.strerror or error}"
         raise OSError(error.errno, reason, str(folder)) from error
-    finally:
-        if beside is not None:
-            shutil.rmtree(beside, ignore_errors=True)
 
 
 def _may_be_replaced(folder: Path) -> bool:
@@ -264,9 +273,8 @@ def _may_be_replaced(folder: Path) -> bool:
     return all((folder / name).is_file() for name in names) or not any(folder.iterdir())
 
 
-def _replace(beside: Path, folder: Path) -> None:
+def _replace(beside: Path, folder: Path, aside: Path) -> None:
     """Rename a folder to another's name, which is put aside first."""
-    aside = beside.with_name(f"{beside.name}-replaced")
     if folder.exists():
         folder.rename(aside)
     try:
@@ -276,10 +284,3 @@ def _replace(beside: Path, folder: Path) -> None:
             aside.rename(folder)
         raise
     shutil.rmtree(aside, ignore_errors=True)
-
-
-def _umask() -> int:
-    """Return the process's file mode mask."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

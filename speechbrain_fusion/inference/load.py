@@ -8,12 +8,12 @@ anywhere. `trust=True` lifts what is said of the YAML.
 from pathlib import Path
 from typing import Any
 
-from speechbrain_fusion.inference.config import read_config
+from speechbrain_fusion.inference.config import purpose, read_config
 from speechbrain_fusion.inference.files import find_files
+from speechbrain_fusion.inference.model import Model
 from speechbrain_fusion.inference.opening import check_device
 from speechbrain_fusion.inference.tasks import (
     BinauralEnhancer,
-    Model,
     SpeechEnhancer,
     SpeechSeparator,
 )
@@ -53,13 +53,21 @@ def load(
     ValueError
         If there is no such model or device, or it is not safe to load, naming the file
         and what was expected of it.
+
+    Example
+    -------
+    >>> import numpy as np
+    >>> model = load()
+    >>> model.rate, model.system.latency
+    (16000, 32)
+    >>> model.enhance(np.zeros((2, 44100)), rate=44100).shape
+    (2, 44100)
     """
     files = find_files(source)
     config = read_config(files.config)
     kind = next((kind for kind in CLASSES if kind.fits(config)), None)
     if kind is None:
-        facts = {key: config[key] for key in ("task", "inputs", "outputs")}
-        raise ValueError(f"{files.config}: there is no model of {facts}")
+        raise ValueError(f"{files.config}: there is no model of {purpose(config)}")
     return kind.from_hparams(
         files.hyperparams.parent,
         hparams_file=files.hyperparams.name,

@@ -8,9 +8,9 @@ Any other hears chunks, which overlap and are cross-faded where they do:
                                     |---------------------|    the last reaches back
     the weights of two chunks sum to one
 
-What a chunk is worth at its ends, where it has heard nothing beyond them, has a weight
-near zero. Whatever level a system brings its input to inside, it takes from the chunk
-and undoes. A chunk that begins or ends in silence has a lower level than what is heard
+At its ends, where a system has not heard what comes before or after, a chunk has a
+weight near zero. A system that normalizes the level of its input does so chunk by chunk
+and undoes it. A chunk that begins or ends in silence has a lower level than the speech
 in it, by no more than 10 log10(chunk / overlap) dB where that has half of the weight:
 6 dB by default. Silence (a mean power under -140 dB) stays silence. Chunks begin where
 a system's frames do, so that all of them have the frames of the whole.

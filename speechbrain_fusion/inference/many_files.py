@@ -3,14 +3,12 @@
 A file that fails does not keep the others from being processed.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
@@ -19,14 +17,16 @@ from speechbrain_fusion.inference.audio_files import (
     Tick,
     as_batch,
     check_channels,
-    check_target,
+    count_channels,
+    count_talkers,
     process_file,
-    target_files,
     write_files,
 )
 from speechbrain_fusion.inference.audio_reading import AudioReader
-from speechbrain_fusion.inference.long_audio import CHUNK, process_batch, together
+from speechbrain_fusion.inference.batches import group_by_length, process_padded
+from speechbrain_fusion.inference.long_audio import CHUNK, together
 from speechbrain_fusion.inference.resampling import resample
+from speechbrain_fusion.inference.targets import check_target, talker_files
 from speechbrain_fusion.models.system import System
 
 Result = TypeVar("Result")
@@ -82,8 +82,8 @@ def process_files(
     sources, targets : sequence of Path or str
         As many targets as sources; see `process_file`.
     force : bool
-        Whether existing files may be replaced. No file that is read is, nor is one
-        written twice.
+        Whether existing files may be replaced. A file that is read never is, and none
+        is written twice.
     channel : int, optional
         The one channel to process, from 0.
     subtype : str, optional
@@ -126,55 +126,12 @@ def process_files(
     pairs = [(Path(a), Path(b)) for a, b in zip(sources, targets, strict=True)]
     work = _Work(system, rate, force, channel, subtype, options)
     jobs = work.inspect(pairs)
-    chunk = options.get("chunk", CHUNK)
-    if batch is None:
-        batch = together(system) * chunk
-    short = min(chunk, batch / 2)
     total = sum(job.seconds for job in jobs if np.isfinite(job.seconds))
     with tqdm(total=round(total, 2), unit="s", disable=not progress) as bar:
-        for group in group_by_length(jobs, short, batch):
+        for group in work.groups(jobs, batch):
             work.process(group, bar.update)
     order = {source: number for number, (source, _) in enumerate(pairs)}
     return sorted(work.failures, key=lambda failure: order[failure.path])
-
-
-def group_by_length(
-    jobs: Iterable[Job], short: float, batch: float
-) -> Iterator[list[Job]]:
-    """Put short files of like length together, and any other alone.
-
-    Arguments
-    ---------
-    jobs : iterable of Job
-        Files of any length.
-    short : float
-        Seconds of the longest file that is not alone.
-    batch : float
-        Seconds of a batch, padding included.
-
-    Yields
-    ------
-    list of Job
-        The shortest first.
-
-    Example
-    -------
-    >>> jobs = [Job(Path("a"), Path("b"), seconds, 1) for seconds in (9, 3, 2, 4, 1)]
-    >>> for group in group_by_length(jobs, 4, 8):
-    ...     print([job.seconds for job in group])
-    [1, 2]
-    [3, 4]
-    [9]
-    """
-    group: list[Job] = []
-    for job in sorted(jobs, key=lambda job: job.seconds):
-        items = job.items + sum(other.items for other in group)
-        if group and (job.seconds > short or items * job.seconds > batch):
-            yield group
-            group = []
-        group.append(job)
-    if group:
-        yield group
 
 
 @dataclass
@@ -210,14 +167,22 @@ class _Work:
     def _job(self, source: Path, target: Path, taken: dict[Path, Path]) -> Job:
         with AudioReader(source, self.channel) as reader:
             check_channels(self.system, reader)
-        for path in target_files(self.system, target):
-            check_target(path, source, self.force)
+        for path in talker_files(target, count_talkers(self.system)):
+            check_target(path, self.force, source)
             if (other := taken.setdefault(_real(path), source)) != source:
                 raise AudioError(
                     f"{path}: expected a name that nothing of {other} has either"
                 )
         items = reader.channels if self.system.inputs == 1 else 1
         return Job(source, target, reader.seconds or np.inf, items)
+
+    def groups(self, jobs: Sequence[Job], batch: float | None) -> Iterator[list[Job]]:
+        """Put short files together, as many as a batch of so many seconds takes."""
+        chunk = self.options.get("chunk", CHUNK)
+        room = together(self.system) * chunk if batch is None else batch
+        seconds, items = [job.seconds for job in jobs], [job.items for job in jobs]
+        for places in group_by_length(seconds, items, min(chunk, room / 2), room):
+            yield [jobs[place] for place in places]
 
     def process(self, jobs: Sequence[Job], tick: Tick) -> None:
         """Process a file, or a few at once."""
@@ -264,8 +229,9 @@ class _Work:
         reader = item.reader
         signals = output.flatten(0, 1).numpy()
         signals = resample(signals, self.rate, reader.rate, reader.count)
-        targets = target_files(self.system, item.job.target)
-        write_files([signals], targets, reader, self.subtype, tick)
+        targets = talker_files(item.job.target, count_talkers(self.system))
+        channels = count_channels(self.system, reader)
+        write_files([signals], targets, reader, channels, self.subtype, tick)
 
 
 class _Read(NamedTuple):
@@ -274,37 +240,6 @@ class _Read(NamedTuple):
     job: Job
     reader: AudioReader
     signals: Tensor
-
-
-def process_padded(system: System, signals: Sequence[Tensor]) -> list[Tensor]:
-    """Process signals of different lengths as one batch.
-
-    Arguments
-    ---------
-    system : System
-        In evaluation mode.
-    signals : sequence of torch.Tensor
-        Shape [items, inputs, time] each.
-
-    Returns
-    -------
-    list of torch.Tensor
-        Shape [items, outputs, time] each.
-
-    Example
-    -------
-    >>> from speechbrain_fusion.models import TwoBranchEnhancer
-    >>> system = TwoBranchEnhancer(units=2, groups=1).eval()
-    >>> signals = [torch.randn(1, 1, samples) for samples in (9, 99)]
-    >>> [y.shape[-1] for y in process_padded(system, signals)]
-    [9, 99]
-    """
-    longest = max(x.shape[-1] for x in signals)
-    padded = torch.cat([F.pad(x, (0, longest - x.shape[-1])) for x in signals])
-    lengths = [x.shape[-1] / longest for x in signals for _ in x]
-    outputs = process_batch(system, padded, torch.tensor(lengths))
-    parts = outputs.split([len(x) for x in signals])
-    return [y[..., : x.shape[-1]] for x, y in zip(signals, parts, strict=True)]
 
 
 def _real(path: Path) -> Path:

@@ -1,6 +1,6 @@
 """What all tasks share: a trained system, and arrays of any kind through it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -10,18 +10,15 @@ from speechbrain.inference.interfaces import Pretrained
 from speechbrain.utils.fetching import FetchConfig, LocalStrategy
 from torch import Tensor, nn
 
-from speechbrain_fusion.inference.config import describe, read_config
+from speechbrain_fusion.inference.batches import group_by_length, process_padded
+from speechbrain_fusion.inference.config import describe, purpose, read_config
 from speechbrain_fusion.inference.files import HYPERPARAMS, ModelFiles, find_files
-from speechbrain_fusion.inference.long_audio import (
-    CHUNK,
-    process_array,
-    process_batch,
-    together,
-)
+from speechbrain_fusion.inference.limits import check_rate
+from speechbrain_fusion.inference.long_audio import CHUNK, process_array, together
 from speechbrain_fusion.inference.opening import open_model, unseeded
 from speechbrain_fusion.inference.resampling import resample, resampled_length
 from speechbrain_fusion.inference.safe_yaml import MODEL, MODULES, RATE
-from speechbrain_fusion.inference.signals import Signal, check_rate, take
+from speechbrain_fusion.inference.signals import Signal, take
 from speechbrain_fusion.inference.streaming import Stream
 from speechbrain_fusion.inference.weights import check_fit, read_weights
 
@@ -135,10 +132,10 @@ class Model(Pretrained):
     def check_task(cls, config: Mapping[str, Any], name: str) -> None:
         """Refuse a model of another task, naming it."""
         if not cls.fits(config):
-            facts = {key: config[key] for key in ("task", "inputs", "outputs")}
+            got = purpose(config)
             raise ValueError(
-                f"{name}: not for {cls.__name__}, expected {cls.expected}, got "
-                f"{facts}; speechbrain_fusion.inference.load chooses the class"
+                f"{name}: not for {cls.__name__}, expected {cls.expected}, got {got}; "
+                "speechbrain_fusion.inference.load chooses the class"
             )
 
     @classmethod
@@ -219,36 +216,18 @@ class Model(Pretrained):
 
     def _process(self, items: Sequence[Tensor]) -> list[Tensor]:
         """Process items, [inputs, time] each, those of like length together."""
+        lengths = [item.shape[-1] for item in items]
+        chunk = CHUNK * self.rate
+        room = together(self.system) * chunk
         done: dict[int, Tensor] = {}
-        for places in self._batches([item.shape[-1] for item in items]):
-            batch = [items[place] for place in places]
-            done |= zip(places, self._process_batch(batch), strict=True)
+        for places in group_by_length(lengths, [1] * len(items), chunk, room):
+            if lengths[places[0]] > chunk:
+                found = [process_array(self.system, items[places[0]], self.rate)]
+            else:
+                batch = [items[place].unsqueeze(0) for place in places]
+                found = [x.squeeze(0) for x in process_padded(self.system, batch)]
+            done |= zip(places, found, strict=True)
         return [done[place] for place in range(len(items))]
-
-    def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
-        """Group places by length, the longest first."""
-        batch: list[int] = []
-        for place in sorted(range(len(lengths)), key=lambda x: -lengths[x]):
-            longest = lengths[batch[0]] if batch else 0
-            room = together(self.system) * CHUNK * self.rate
-            full = longest * (len(batch) + 1) > room
-            if batch and (full or longest > CHUNK * self.rate):
-                yield batch
-                batch = []
-            batch.append(place)
-        if batch:
-            yield batch
-
-    def _process_batch(self, items: Sequence[Tensor]) -> Sequence[Tensor]:
-        sizes = [item.shape[-1] for item in items]
-        if sizes[0] > CHUNK * self.rate:
-            return [process_array(self.system, items[0], self.rate)]
-        padded = [nn.functional.pad(x, (0, sizes[0] - x.shape[-1])) for x in items]
-        lengths = None
-        if min(sizes) < sizes[0]:
-            lengths = torch.tensor(sizes) / sizes[0]
-        batch = process_batch(self.system, torch.stack(padded), lengths)
-        return [out[:, :size] for out, size in zip(batch, sizes, strict=True)]
 
     # -- streams ---------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from speechbrain_fusion.inference.errors import first_line
 from speechbrain_fusion.inference.onnx_stream import GOES_ON, open_session
 from speechbrain_fusion.inference.step import StepModel
 
@@ -97,7 +98,7 @@ def _open(system: Any, data: bytes) -> Any:
     try:
         return open_session(data)
     except Exception as error:
-        raise _refusal(system, _first_line(error)) from error
+        raise _refusal(system, first_line(error)) from error
 
 
 def _run(session: Any, system: Any, feeds: dict[str, Any]) -> list[np.ndarray]:
@@ -105,7 +106,7 @@ def _run(session: Any, system: Any, feeds: dict[str, Any]) -> list[np.ndarray]:
     try:
         return session.run(None, {key: np.asarray(x) for key, x in feeds.items()})
     except Exception as error:
-        raise _refusal(system, _first_line(error)) from error
+        raise _refusal(system, first_line(error)) from error
 
 
 def _compare(system: Any, expected: Tensor, found: np.ndarray, what: str) -> None:
@@ -115,10 +116,6 @@ def _compare(system: Any, expected: Tensor, found: np.ndarray, what: str) -> Non
     error = float(np.abs(expected.numpy() - found).max())
     if not error <= TOLERANCE:
         raise _refusal(system, f"{what}: differs by {error:.1e}")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]
 
 
 def _refusal(system: Any, reason: str) -> RuntimeError:

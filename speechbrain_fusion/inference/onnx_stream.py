@@ -224,7 +224,7 @@ def open_session(data: bytes, threads: int = 1) -> Any:
         import onnxruntime
     except ImportError as error:
         raise ImportError(
-            "ONNX models need onnxruntime: pip install speechbrain-fusion[export]"
+            'ONNX models need onnxruntime: pip install "speechbrain-fusion[export]"'
         ) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = threads

@@ -7,7 +7,8 @@ import torch
 from hyperpyyaml import load_hyperpyyaml
 
 from speechbrain_fusion.inference.config import check_agreement, read_config
-from speechbrain_fusion.inference.files import ModelFiles, in_a_line, read_text
+from speechbrain_fusion.inference.errors import first_line, in_a_line
+from speechbrain_fusion.inference.files import ModelFiles, read_text
 from speechbrain_fusion.inference.safe_yaml import MODEL, MODULES, RATE, check_yaml
 from speechbrain_fusion.inference.weights import build_like, check_fit, read_weights
 
@@ -43,6 +44,13 @@ def open_model(
     ------
     ValueError
         Naming the file and what was expected of it.
+
+    Example
+    -------
+    >>> from speechbrain_fusion.inference.files import find_files
+    >>> config, hparams = open_model(find_files(None))
+    >>> hparams["modules"]["model"].latency == config["latency"]
+    True
     """
     config, state = read_config(files.config), read_weights(files.weights)
     text = read_text(files.hyperparams)
@@ -96,7 +104,7 @@ def check_device(device: Any) -> str:
         wanted = torch.device(device)
         torch.empty(0, device=wanted)
     except (RuntimeError, TypeError, AssertionError) as error:
-        reason = f"{error}".splitlines()[0]
+        reason = first_line(error)
         raise ValueError(f"device: {device} is not there ({reason})") from error
     if wanted.type == "cuda" and wanted.index is None:
         return f"cuda:{torch.cuda.current_device()}"

@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import soxr
 
-# Hz. Beyond, a header is broken rather than its recording unusual.
-LOWEST, HIGHEST = 1000, 768_000
+from speechbrain_fusion.inference.limits import check_rate
 
 
 def resampled_length(length: int, source: int, target: int) -> int:
@@ -48,12 +47,8 @@ class Resampler:
     """
 
     def __init__(self, source: int, target: int, channels: int) -> None:
-        for rate in (source, target):
-            if not LOWEST <= rate <= HIGHEST:
-                raise ValueError(
-                    f"expected a rate of {LOWEST} to {HIGHEST} Hz, got {rate}"
-                )
-        self.source, self.target, self.channels = source, target, channels
+        self.source, self.target = check_rate(source), check_rate(target)
+        self.channels = channels
         self.taken = self.given = 0
         self._stream = None
         if source != target:

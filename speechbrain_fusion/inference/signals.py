@@ -1,18 +1,14 @@
 """Arrays as they come, NumPy's or PyTorch's, and back to what they were."""
 
-import operator
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from speechbrain_fusion.inference.resampling import HIGHEST, LOWEST
+from speechbrain_fusion.inference.limits import MOST_CHANNELS
 
 Array = TypeVar("Array", np.ndarray, Tensor)
-
-# More channels than this, and than samples: time and channels are the wrong way round.
-MANY = 64
 
 
 class Signal(NamedTuple):
@@ -87,7 +83,7 @@ def _check_shape(shape: tuple[int, ...]) -> None:
         raise ValueError(f"expected a signal [time] or [channels, time], got {shape}")
     if 0 in shape:
         raise ValueError(f"expected at least one sample and one channel, got {shape}")
-    if len(shape) == 2 and shape[0] > max(MANY, shape[1]):
+    if len(shape) == 2 and shape[0] > max(MOST_CHANNELS, shape[1]):
         raise ValueError(
             f"expected [channels, time], got {shape}: are they the wrong way round?"
         )
@@ -103,27 +99,3 @@ def _check_type(signal: np.ndarray | Tensor) -> None:
             f"expected floating-point samples, got {signal.dtype}: divide integers by "
             "their full scale, 32768 for int16"
         )
-
-
-def check_rate(rate: Any) -> int:
-    """Return a sample rate as int.
-
-    Raises
-    ------
-    ValueError
-        If it is no whole number from 1 kHz to 768 kHz.
-
-    Example
-    -------
-    >>> check_rate(16000.0)
-    16000
-    """
-    try:
-        whole = operator.index(int(rate) if isinstance(rate, float) else rate)
-    except (TypeError, ValueError, OverflowError):
-        whole = 0
-    if isinstance(rate, bool) or whole != rate or not LOWEST <= whole <= HIGHEST:
-        raise ValueError(
-            f"rate: expected a whole number of {LOWEST} to {HIGHEST} Hz, got {rate!r}"
-        )
-    return whole

@@ -213,7 +213,7 @@ class StepModel(nn.Module):
 
 
 def fingerprint(system: nn.Module) -> bytes:
-    """Tell weights, their types and devices from others.
+    """Compute a digest of a system's weights, with their types and devices.
 
     Arguments
     ---------
@@ -223,7 +223,7 @@ def fingerprint(system: nn.Module) -> bytes:
     Returns
     -------
     bytes
-        The same for the same.
+        Another one as soon as any value, type, shape or device is another.
 
     Example
     -------

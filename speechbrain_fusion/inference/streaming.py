@@ -254,9 +254,8 @@ class Stream:
 
     def _choose(self, items: Iterable[int] | None) -> list[int]:
         chosen = [*range(self.batch)] if items is None else [*items]
-        if not set(chosen).issubset(range(self.batch)) or len(set(chosen)) < len(
-            chosen
-        ):
+        known = set(chosen).issubset(range(self.batch))
+        if not known or len(set(chosen)) < len(chosen):
             raise ValueError(
                 f"items: expected different ones from 0 to {self.batch - 1}, got "
                 f"{chosen}"

@@ -234,7 +234,13 @@ def assign(pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
 
 
 def faded(mixture: Tensor) -> Tensor:
-    """Let a stretch [inputs, time] begin and end softly, which clicks otherwise."""
+    """Let a stretch [inputs, time] begin and end softly, which clicks otherwise.
+
+    Example
+    -------
+    >>> faded(torch.ones(1, 400))[0, [0, 1, 2, -1]]
+    tensor([0.3333, 0.6667, 1.0000, 0.3333])
+    """
     size = max(1, round(FADE * mixture.shape[-1]))
     ramp = torch.arange(1, size + 1).to(mixture) / (size + 1)
     mixture = mixture.clone()

@@ -11,18 +11,18 @@ from typing import Any
 
 from torch import Tensor
 
-from speechbrain_fusion.inference.audio_files import (
-    process_bytes,
-    process_file,
-    separate_bytes,
-)
+from speechbrain_fusion.inference.audio_files import process_bytes, process_file
 from speechbrain_fusion.inference.many_files import Failure, process_files
 from speechbrain_fusion.inference.model import Model
 from speechbrain_fusion.inference.signals import Array
 
 
 class Enhancer(Model):
-    """A model that gives back as many channels as it takes."""
+    """A model that gives back as many channels as it takes.
+
+    Its classes, `SpeechEnhancer` and `BinauralEnhancer`, differ in which channels are
+    enhanced together.
+    """
 
     def enhance(self, signal: Array, rate: int) -> Array:
         """Enhance a signal.
@@ -44,6 +44,14 @@ class Enhancer(Model):
         ------
         ValueError
             If it is no such signal, naming what was expected.
+
+        Example
+        -------
+        >>> import numpy as np
+        >>> from speechbrain_fusion import inference
+        >>> noisy = np.random.randn(2, 44100) / 8
+        >>> inference.load().enhance(noisy, rate=44100).shape
+        (2, 44100)
         """
         return self.compute([signal], [rate])[0]
 
@@ -125,8 +133,9 @@ class Enhancer(Model):
         ValueError
             If there are not as many of each.
         """
-        options["progress"] = progress
-        return process_files(self.system, self.rate, paths, outputs, **options)
+        return process_files(
+            self.system, self.rate, paths, outputs, progress=progress, **options
+        )
 
     def enhance_bytes(self, data: bytes, **options: Any) -> bytes:
         """Enhance what a file holds.
@@ -149,7 +158,7 @@ class Enhancer(Model):
         AudioError
             If anything is wrong with it.
         """
-        return process_bytes(self.system, self.rate, data, **options)
+        return process_bytes(self.system, self.rate, data, **options)[0]
 
 
 class SpeechEnhancer(Enhancer):
@@ -303,8 +312,9 @@ class SpeechSeparator(Model):
         Takes, returns and raises what `Enhancer.enhance_files` does, with outputs as of
         `separate_file`.
         """
-        options["progress"] = progress
-        return process_files(self.system, self.rate, paths, outputs, **options)
+        return process_files(
+            self.system, self.rate, paths, outputs, progress=progress, **options
+        )
 
     def separate_bytes(self, data: bytes, **options: Any) -> list[bytes]:
         """Separate what a file of one channel holds.
@@ -326,4 +336,4 @@ class SpeechSeparator(Model):
         AudioError
             If anything is wrong with it.
         """
-        return separate_bytes(self.system, self.rate, data, **options)
+        return process_bytes(self.system, self.rate, data, **options)

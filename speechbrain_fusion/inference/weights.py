@@ -17,7 +17,7 @@ from torch.nn.modules.module import (
     register_module_parameter_registration_hook,
 )
 
-from speechbrain_fusion.inference.files import in_a_line
+from speechbrain_fusion.inference.errors import in_a_line
 
 Built = TypeVar("Built")
 
@@ -232,7 +232,29 @@ def _check_tensor(path: Path, name: Any, value: Any) -> None:
 
 
 def check_fit(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
-    """Refuse parameters that do not fit a module exactly, naming all that do not."""
+    """Refuse parameters that do not fit a module exactly.
+
+    Arguments
+    ---------
+    module : torch.nn.Module
+        It may be on the meta device.
+    state : mapping of str to torch.Tensor
+        Parameters by name.
+    path : Path
+        Where they are from, for the error.
+
+    Raises
+    ------
+    ValueError
+        Naming the file and what does not fit.
+
+    Example
+    -------
+    >>> check_fit(nn.Linear(2, 3), {"weight": torch.zeros(3, 2)}, Path("model.ckpt"))
+    Traceback (most recent call last):
+    ...
+    ValueError: model.ckpt: not the parameters of the model ... (missing: bias)
+    """
     if lines := compare(module, state).lines():
         raise ValueError(
             f"{path}: not the parameters of the model that its YAML describes "

@@ -285,8 +285,23 @@ def test_an_existing_file_is_kept_unless_forced(tmp_path: Path) -> None:
     assert path.stat().st_size > 1000
 
 
+def test_a_full_disk_leaves_the_file_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "model.onnx"
+    path.write_text("precious")
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match=r"not written: No space left.*model\.onnx"):
+        export_offline(Odd(torch.neg), path, force=True)
+    assert path.read_text() == "precious"
+    assert [*tmp_path.iterdir()] == [path]
+
+
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="is a folder"):
+    with pytest.raises(ValueError, match="a folder, expected the name of a file"):
         export_offline(binaural(), tmp_path, force=True)
 
 

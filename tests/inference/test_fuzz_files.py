@@ -124,7 +124,7 @@ def test_bytes_give_a_result_or_one_error(seed):
             assert message.startswith("audio data: ")
             assert len(message) < 500
         else:
-            assert soundfile.info(io.BytesIO(out)).frames > 0
+            assert soundfile.info(io.BytesIO(*out)).frames > 0
             results += 1
     # all kinds of ends are met, in bounded memory
     assert 5 < results < 120

@@ -13,40 +13,19 @@ import speechbrain_fusion.inference.onnx_stream as onnx_stream
 from speechbrain_fusion.inference.export import export_offline, export_step
 from speechbrain_fusion.inference.onnx_stream import OnnxStream
 from speechbrain_fusion.inference.streaming import Stream
-from speechbrain_fusion.models import BinauralTasNet, UnifiedSeparator
-from speechbrain_fusion.models.two_branch import TwoBranchEnhancer
-from speechbrain_fusion.models.unified import ConvTasNetMasker
+from tests.inference.causal_systems import make
 
 pytest.importorskip("onnx", reason="export needs onnx")
 pytest.importorskip("onnxruntime", reason="graphs need onnxruntime")
 
 
-def binaural(**options: object) -> nn.Module:
-    sizes = {"N": 16, "L": 8, "B": 8, "H": 8, "S": 12, "P": 5, "X": 2, "R": 1}
-    return BinauralTasNet(**(sizes | options))
-
-
-def separator() -> nn.Module:
-    maskers = [ConvTasNetMasker(16, n, 6, 7, 9, 3, 2, 1, True) for n in (1, 2)]
-    return UnifiedSeparator(*maskers, channels=16, kernel_size=8)
-
-
-def two_branch(**options: object) -> nn.Module:
-    sizes = {"channels": 8, "experts": 4, "kernels": (5, 3), "groups": 1, "units": 2}
-    return TwoBranchEnhancer(64, 32, squeezed=6, causal=True, **sizes, **options)
-
-
-SYSTEMS = {
-    "fusion": binaural,
-    "stft": lambda: binaural(encoding="stft"),
-    "stft without padding": lambda: binaural(encoding="stft", stft_pad=False),
-    "separation": separator,
-    # its states are of double precision
-    "cumulative norm": lambda: two_branch(norm="cumulative", branches="magnitude"),
-    "two-branch": two_branch,
-}
-slow = pytest.mark.slow
-NAMES = [pytest.param(n, marks=slow if n == "two-branch" else ()) for n in SYSTEMS]
+# by the names in `causal_systems`; states of cumulative norms are of double precision
+EARS = "learned_back"
+NAMES = [
+    *(EARS, "stft_back", "stft_unpadded", "separator"),
+    "branches_magnitude_cumulative",
+    pytest.param("branches_both_batch", marks=pytest.mark.slow),
+]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +37,7 @@ def files(
     class Exported(dict):
         def __missing__(self, name: str) -> tuple[nn.Module, Path]:
             torch.manual_seed(0)
-            system = SYSTEMS[name]().eval()
+            system = make(name)
             path = tmp_path_factory.mktemp("steps") / "step.onnx"
             self[name] = system, export_step(system, path, rate=8000)
             return self[name]
@@ -99,7 +78,7 @@ def test_a_whole_stream_equals_the_whole_signal(name: str, files: dict) -> None:
 
 
 def test_a_stream_that_is_reset_begins_anew(files: dict) -> None:
-    stream = OnnxStream(files["fusion"][1])
+    stream = OnnxStream(files[EARS][1])
     signal = np.random.default_rng(0).standard_normal((2, 203)).astype(np.float32)
     first = stream.step(signal), stream.flush()
     stream.reset()
@@ -108,21 +87,24 @@ def test_a_stream_that_is_reset_begins_anew(files: dict) -> None:
 
 
 def test_a_stream_has_the_facts_of_its_system(files: dict) -> None:
-    system, path = files["fusion"]
+    system, path = files[EARS]
     stream = OnnxStream(path)
     facts = stream.inputs, stream.outputs, stream.latency, stream.hop, stream.rate
     assert facts == (2, 2, system.latency, system.hop, 8000)
 
 
 def test_nothing_was_heard_and_silence_comes_out(files: dict) -> None:
-    stream = OnnxStream(files["fusion"][1])
+    stream = OnnxStream(files[EARS][1])
     np.testing.assert_array_equal(stream.flush(), np.zeros((1, 2, stream.latency)))
 
 
 def test_a_single_signal_needs_no_batch_and_no_channels(files: dict) -> None:
-    stream = OnnxStream(files["separation"][1])
+    stream = OnnxStream(files["separator"][1])
     assert stream.step(np.zeros(100)).shape == (2, 100)
-    assert OnnxStream(files["fusion"][1]).step(np.zeros((2, 100))).shape == (2, 100)
+    assert OnnxStream(files[EARS][1]).step(np.zeros((2, 100))).shape == (
+        2,
+        100,
+    )
 
 
 @pytest.mark.parametrize(
@@ -139,7 +121,7 @@ def test_a_single_signal_needs_no_batch_and_no_channels(files: dict) -> None:
 def test_a_wrong_signal_is_refused_and_nothing_happens(
     signal: np.ndarray, message: str, files: dict
 ) -> None:
-    stream, other = (OnnxStream(files["fusion"][1]) for _ in range(2))
+    stream, other = (OnnxStream(files[EARS][1]) for _ in range(2))
     with pytest.raises(ValueError, match=message):
         stream.step(signal)
     good = np.random.default_rng(0).standard_normal((2, 50))
@@ -147,7 +129,7 @@ def test_a_wrong_signal_is_refused_and_nothing_happens(
 
 
 def test_an_ended_stream_takes_nothing_more(files: dict) -> None:
-    stream = OnnxStream(files["fusion"][1])
+    stream = OnnxStream(files[EARS][1])
     stream.flush()
     for more in (lambda: stream.step(np.zeros((2, 8))), stream.flush):
         with pytest.raises(ValueError, match="have ended, reset"):
@@ -164,20 +146,20 @@ def test_what_is_no_model_is_named(content: bytes | None, tmp_path: Path) -> Non
 
 
 def test_an_offline_model_is_no_step(tmp_path: Path) -> None:
-    path = export_offline(binaural(), tmp_path / "model.onnx")
+    path = export_offline(make(EARS), tmp_path / "model.onnx")
     with pytest.raises(ValueError, match="expected a model that export_step wrote"):
         OnnxStream(path)
 
 
 def test_a_batch_of_none_is_refused(files: dict) -> None:
     with pytest.raises(ValueError, match="batch: expected 1 or more"):
-        OnnxStream(files["fusion"][1], batch=0)
+        OnnxStream(files[EARS][1], batch=0)
 
 
 def test_without_onnxruntime_the_extra_is_named(
     files: dict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = files["fusion"][1]
+    path = files[EARS][1]
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ImportError, match=r"speechbrain-fusion\[export\]"):
         OnnxStream(path)
@@ -193,5 +175,5 @@ def test_the_file_runs_by_itself_without_pytorch(files: dict, tmp_path: Path) ->
         "assert stream.step(numpy.zeros((2, 100))).shape == (2, 100)\n"
         "assert 'torch' not in sys.modules\n"
     )
-    command = [sys.executable, "-c", script, str(files["fusion"][1])]
+    command = [sys.executable, "-c", script, str(files[EARS][1])]
     subprocess.run(command, check=True, cwd=tmp_path)

@@ -96,6 +96,18 @@ def test_blocks_of_any_size_give_the_same(block):
     np.testing.assert_allclose(out, resample(signal, 44100, 16000), atol=1e-6)
 
 
+@pytest.mark.parametrize("rate", [11025, 44100])
+def test_the_last_millisecond_is_there(rate):
+    """It is in the filter when the signal ends."""
+    end = rate // 2 / rate
+    signal = bump(rate, end - 0.001, 0.0002)[np.newaxis]
+    blocks = resample_blocks(np.array_split(signal, 7, -1), rate, 16000)
+    there = np.concatenate([*blocks], -1)
+    assert centre(there[0], 16000) == pytest.approx(end - 0.001, abs=1e-5)
+    energy = np.square(there).sum() / 16000
+    assert energy == pytest.approx(np.square(signal).sum() / rate, rel=0.01)
+
+
 def test_level_is_kept_and_what_cannot_be_heard_any_more_is_gone():
     time = np.arange(48000) / 48000
     low, high = (np.sin(2 * np.pi * f * time)[np.newaxis] for f in (1000, 11000))
@@ -112,5 +124,7 @@ def test_the_same_rate_is_left_alone():
 
 @pytest.mark.parametrize("rate", [0, -8000, 999, 768_001, 2**31])
 def test_rates_that_no_recording_has_are_refused(rate):
-    with pytest.raises(ValueError, match=r"expected a rate of 1000 to 768000 Hz, got"):
+    with pytest.raises(
+        ValueError, match=r"rate: expected a whole number of 1000 to 768000"
+    ):
         Resampler(rate, 16000, 1)

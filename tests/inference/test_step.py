@@ -33,6 +33,15 @@ def pieces_of(signal, hop):
 
 
 @torch.inference_mode()
+def in_threads(work, count=4):
+    """Call it with 0, 1, ... at the same time."""
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
 def by_steps(model, signal, states=None):
     states = model.initial_states(len(signal)) if states is None else states
     pieces, rest = pieces_of(signal, model.hop)
@@ -144,11 +153,7 @@ def test_threads_do_not_hear_each_other():
             found[i] = by_steps(model, signals[i])[..., model.delay :][..., :400]
             offline(model.system, signals[i])
 
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(work)
     for i, whole in enumerate(expected):
         assert_near(found[i], whole)
 
@@ -215,11 +220,7 @@ def test_threads_prepare_one_after_another():
         advance = StepModel(system).prepare(2)
         found[i] = [advanced(advance, model, pieces[i]) for _ in range(20)]
 
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(work)
     for i, piece in enumerate(expected):
         for y in found[i]:
             assert_near(y, piece)

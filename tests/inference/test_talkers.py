@@ -116,6 +116,16 @@ def test_whatever_is_remembered_is_bounded():
         assert all(stretch.mixture.shape[-1] == 50 for stretch in held)
 
 
+def test_of_each_talker_the_latest_good_stretch_is_remembered():
+    both = torch.randn(2, 400)
+    both[1, 250:] = 0
+    talkers = Talkers(lambda mixture: mixture, stretch=50, hop=10)
+    talkers(1000, both, None)
+    begins = [stretch.start for stretch in talkers.memory]
+    assert begins[0] > 1300
+    assert 1150 <= begins[1] <= 1250
+
+
 def test_agreement_is_that_of_the_least_squares():
     torch.manual_seed(1)
     known = torch.randn(4, 300) * torch.tensor([[1.0], [0.1], [2.0], [0.5]])

@@ -212,8 +212,8 @@ def test_like_lengths_are_computed_together(monkeypatch):
     signals = [torch.rand(time) for time in (100, 800, 90, 400, 390, 700)]
     results = model.enhance_batch(signals, RATE)
     assert all(torch.equal(a, b) for a, b in zip(results, signals, strict=True))
-    assert model.system.given == [
-        *((1, 1, 800), (1, 1, 700), (2, 1, 400), (2, 1, 100)),
+    assert sorted(model.system.given) == [
+        *((1, 1, 700), (1, 1, 800), (2, 1, 100), (2, 1, 400)),
     ]
     assert model.enhance_batch([], RATE) == []
 
