@@ -1,4 +1,4 @@
-"""Scripts on several processes."""
+"""Scripts as processes of their own, one or several."""
 
 import os
 import subprocess
@@ -9,24 +9,26 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 
-def torchrun(count: int, script: Path | str, arguments: Sequence, folder: Path) -> str:
-    """Run a script as several processes from a folder, or show what it said."""
-    # a deadlock must end: timeout tells the launcher, which ends its processes
-    command = ["timeout", "240", sys.executable, "-m", "torch.distributed.run"]
-    command += [
-        "--standalone",
-        f"--nproc_per_node={count}",
-        str(script),
-        *map(str, arguments),
-    ]
-    done = subprocess.run(
-        command,
+def run_process(
+    command: Sequence[object], folder: Path
+) -> subprocess.CompletedProcess[str]:
+    """Run a command on this working tree from a folder, with one thread."""
+    return subprocess.run(
+        [*map(str, command)],
         cwd=folder,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def torchrun(count: int, script: Path | str, arguments: Sequence, folder: Path) -> str:
+    """Run a script as several processes from a folder, or show what it said."""
+    # a deadlock must end: timeout tells the launcher, which ends its processes
+    command = ["timeout", "240", sys.executable, "-m", "torch.distributed.run"]
+    launcher = ["--standalone", f"--nproc_per_node={count}"]
+    done = run_process([*command, *launcher, script, *arguments], folder)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
 

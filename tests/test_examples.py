@@ -10,7 +10,6 @@ import difflib
 import os
 import re
 import runpy
-import subprocess
 import sys
 from pathlib import Path
 
@@ -18,7 +17,8 @@ import pytest
 import torch
 from speechbrain.utils.train_logger import FileTrainLogger
 
-ROOT = Path(__file__).parents[1]
+from tests.ranks import ROOT, run_process
+
 KINDS = ("plain", "modulated")
 ENDINGS = ("py", "yaml")
 ON_CPU = ["--device=cpu", "--distributed_backend=gloo"]
@@ -91,14 +91,7 @@ def test_the_readme_shows_these_changes():
 def run_python(folder, *arguments):
     """Run in a fresh process, from a folder of its own."""
     folder.mkdir(exist_ok=True)
-    done = subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_process([sys.executable, *arguments], folder)
     assert done.returncode == 0, done.stderr[-3000:]
 
 

@@ -12,8 +12,7 @@ import sys
 from speechbrain_fusion.brains import compare_variants
 
 METRICS = ("si_sdr", "snr", "pesq", "stoi", "mbstoi", "ild_error", "itd_error")
+BASELINES = ("independent", "double")
 
 if __name__ == "__main__":
-    about = (__doc__ or "").splitlines()[0]
-    baselines = ("independent", "double")
-    compare_variants(sys.argv[1:], __file__, about, METRICS, baselines)
+    compare_variants(sys.argv[1:], __file__, __doc__, METRICS, BASELINES)

@@ -13,7 +13,7 @@ import sys
 from speechbrain_fusion.brains import compare_variants
 
 METRICS = ("si_sdr", "pesq", "stoi", "csig", "cbak", "covl", "segsnr")
+BASELINES = ("full",)
 
 if __name__ == "__main__":
-    about = (__doc__ or "").splitlines()[0]
-    compare_variants(sys.argv[1:], __file__, about, METRICS, ("full",))
+    compare_variants(sys.argv[1:], __file__, __doc__, METRICS, BASELINES)

@@ -13,7 +13,7 @@ import sys
 from speechbrain_fusion.brains import compare_variants
 
 METRICS = ("si_sdr", "sdr", "pesq", "stoi", "residual_noise", "over_suppression")
+BASELINES = ("joint", "no_loss")
 
 if __name__ == "__main__":
-    about = (__doc__ or "").splitlines()[0]
-    compare_variants(sys.argv[1:], __file__, about, METRICS, ("joint", "no_loss"))
+    compare_variants(sys.argv[1:], __file__, __doc__, METRICS, BASELINES)

@@ -127,3 +127,32 @@ class Checkpointer(checkpoints.Checkpointer):
         self._remove_unfinished()
         final = super()._custom_checkpoint_dirpath(name)
         return final.with_name(UNFINISHED + final.name)
+
+
+def check_trained(checkpointer: checkpoints.Checkpointer, key: str | None) -> None:
+    """Refuse to evaluate what has not been trained.
+
+    Arguments
+    ---------
+    checkpointer : speechbrain.utils.checkpoints.Checkpointer
+        Where there must be a checkpoint.
+    key : str, optional
+        A figure that it must have.
+
+    Raises
+    ------
+    ValueError
+        If there is none, naming the folder.
+
+    Example
+    -------
+    >>> check_trained(Checkpointer(getfixture("tmp_path")), "si_sdr")
+    Traceback (most recent call last):
+    ValueError: ...: no checkpoint that has si_sdr to evaluate, train first
+    """
+    if checkpointer.find_checkpoint(max_key=key) is None:
+        scored = f" that has {key}" if key else ""
+        raise ValueError(
+            f"{checkpointer.checkpoints_dir}: no checkpoint{scored} to evaluate, train "
+            "first"
+        )

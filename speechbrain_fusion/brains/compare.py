@@ -13,7 +13,7 @@ from speechbrain_fusion.report.comparison import write_comparison
 def compare_variants(
     arguments: Sequence[str],
     recipe: Path | str,
-    description: str,
+    docstring: str | None,
     metrics: Sequence[str],
     baselines: Sequence[str],
 ) -> None:
@@ -26,8 +26,8 @@ def compare_variants(
     recipe : Path or str
         The recipe's compare.py; train.py and compare.yaml, which names the variants
         and their parts of train.py's command line, are beside it.
-    description : str
-        What the help says first.
+    docstring : str
+        Of compare.py: the help says its first line.
     metrics : sequence of str
         Names of the metrics to compare.
     baselines : sequence of str
@@ -41,15 +41,7 @@ def compare_variants(
         If the variants' file is no such mapping.
     """
     here = Path(recipe).parent
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--variants", type=Path, default=here / "compare.yaml")
-    parser.add_argument("--only", nargs="+", help="of the variants, these")
-    parser.add_argument("--baselines", nargs="+", default=list(baselines))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
-    folder = Path("results", here.name, "comparison")
-    parser.add_argument("--output_folder", type=Path, default=folder)
-    parser.add_argument("options", nargs="*", help="after --: options of train.py")
+    parser = _parser(here, docstring, baselines)
     given = parser.parse_args(arguments)
     variants = read_variants(given.variants, given.only)
     for name in given.baselines:
@@ -59,6 +51,22 @@ def compare_variants(
     tables = run_trials(*train, given.options, given.jobs)
     lines = write_comparison(given.output_folder, tables, metrics, given.baselines)
     print("\n".join(lines))
+
+
+def _parser(
+    here: Path, docstring: str | None, baselines: Sequence[str]
+) -> argparse.ArgumentParser:
+    """Declare the command line."""
+    parser = argparse.ArgumentParser(description=(docstring or "").partition("\n")[0])
+    parser.add_argument("--variants", type=Path, default=here / "compare.yaml")
+    parser.add_argument("--only", nargs="+", help="of the variants, these")
+    parser.add_argument("--baselines", nargs="+", default=list(baselines))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
+    folder = Path("results", here.name, "comparison")
+    parser.add_argument("--output_folder", type=Path, default=folder)
+    parser.add_argument("options", nargs="*", help="after --: options of train.py")
+    return parser
 
 
 def read_variants(path: Path, only: Sequence[str] | None = None) -> dict[str, str]:

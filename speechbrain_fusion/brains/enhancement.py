@@ -5,7 +5,7 @@ task overrides `compute_forward` or `compute_objectives` alone.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,11 +17,14 @@ from speechbrain.utils.logger import get_logger
 from speechbrain.utils.run_opts import RunOptions
 from torch import Tensor
 
+from speechbrain_fusion.brains.checkpointer import check_trained
 from speechbrain_fusion.brains.examples import Examples
 from speechbrain_fusion.brains.loaders import loader_options
+from speechbrain_fusion.brains.processes import Means, gather, mean
 from speechbrain_fusion.brains.rehearsal import LOSS, check_names, rehearse
 from speechbrain_fusion.brains.release import release, start_from
-from speechbrain_fusion.brains.state import History, Means, RandomStates, gather, mean
+from speechbrain_fusion.brains.state import History, RandomStates
+from speechbrain_fusion.brains.step_checkpoints import StepCheckpointsBrain
 from speechbrain_fusion.data.batch import Batch
 from speechbrain_fusion.inference.weights import Fit
 from speechbrain_fusion.metrics.table import MetricTable, evaluate
@@ -34,7 +37,7 @@ logger = get_logger(__name__)
 Brain = TypeVar("Brain", bound="EnhancementBrain")
 
 
-class EnhancementBrain(sb.Brain):
+class EnhancementBrain(StepCheckpointsBrain):
     """Train, validate, select, resume, evaluate and show a run of enhancement.
 
     Batches are `Batch`es with the signals "mixture" and "target", and datasets take
@@ -98,6 +101,11 @@ class EnhancementBrain(sb.Brain):
         )
         start_from(brain)
         return brain
+
+    def begins(self) -> bool:
+        """Say whether training begins: nothing to go on from, and not a test alone."""
+        found = self.checkpointer and self.checkpointer.find_checkpoint()
+        return found is None and not self.test_only
 
     def _new_table(self) -> MetricTable:
         return MetricTable(channels=tuple(self.hparams.channels))
@@ -193,12 +201,16 @@ class EnhancementBrain(sb.Brain):
         return self.combine(terms, stage)
 
     def compute_terms(self, predictions: Any, batch: Batch) -> dict[str, Tensor]:
-        """Return the YAML's losses by name, those of weight 0 left out."""
+        """Compute the losses in use, by name."""
         return {
             name: loss(batch["target"], predictions, lengths=batch.lengths)
-            for name, loss in self.hparams.losses.items()
-            if self.hparams.loss_weights[name] != 0
+            for name, loss in self.losses_in_use().items()
         }
+
+    def losses_in_use(self) -> dict[str, Callable[..., Tensor]]:
+        """Return the YAML's losses by name, those of weight 0 left out."""
+        weights = self.hparams.loss_weights
+        return {name: x for name, x in self.hparams.losses.items() if weights[name]}
 
     def combine(self, terms: dict[str, Tensor], stage: sb.Stage) -> Any:
         """Add the losses up with their weights."""
@@ -299,7 +311,7 @@ class EnhancementBrain(sb.Brain):
         self.history.record(epoch, **{f"train_{k}": x for k, x in figures.items()})
 
     def listed_metrics(self) -> list[str] | None:
-        """Name the metrics that are also listed by condition, by default the first."""
+        """Name the metrics that are also listed by condition; None for the first."""
         return getattr(self.hparams, "table_metrics", None)
 
     def training_figures(self) -> dict[str, float]:
@@ -318,12 +330,7 @@ class EnhancementBrain(sb.Brain):
             for name, entry in self.table.summary().items()
         }
         select = self.hparams.select
-        chosen = loss if select == LOSS else float(scores[select])
-        if select == LOSS and not math.isfinite(chosen):
-            raise ValueError(
-                f"select: the validation's loss is {chosen} in epoch {epoch}, expected "
-                "a finite one; the checkpoints of before are as they were"
-            )
+        chosen = self._finite(epoch, loss) if select == LOSS else float(scores[select])
         if math.isnan(chosen):
             raise ValueError(f"select: {select} scored no item of the validation set")
         worse = chosen if select == LOSS else -chosen
@@ -337,6 +344,15 @@ class EnhancementBrain(sb.Brain):
             self.checkpointer.save_and_keep_only(
                 meta={select: chosen, "epoch": epoch}, **best
             )
+
+    @staticmethod
+    def _finite(epoch: int, loss: float) -> float:
+        if not math.isfinite(loss):
+            raise ValueError(
+                f"select: the validation's loss is {loss} in epoch {epoch}, expected "
+                "a finite one; the checkpoints of before are as they were"
+            )
+        return loss
 
     def _log(self, epoch: int, rate: float, valid: dict[str, float]) -> None:
         """Record an epoch in the history and in upstream's log."""
@@ -353,11 +369,6 @@ class EnhancementBrain(sb.Brain):
         )
 
     # -- checkpoints -----------------------------------------------------------
-
-    def _should_save_intra_epoch_ckpt(self, *args: Any) -> bool:
-        """Wait for the optimizer's step: a checkpoint holds no gradients."""
-        stepped = self.step % self.grad_accumulation_factor == 0
-        return stepped and super()._should_save_intra_epoch_ckpt(*args)
 
     def _save_intra_epoch_ckpt(self) -> None:
         """Share the training averages first: a checkpoint holds those of one."""
@@ -378,12 +389,7 @@ class EnhancementBrain(sb.Brain):
         if self.checkpointer is None:
             return
         # upstream would go on with the parameters as they happen to be
-        if self.checkpointer.find_checkpoint(max_key=max_key, min_key=min_key) is None:
-            scored = f" that has {max_key or min_key}" if max_key or min_key else ""
-            raise ValueError(
-                f"{self.checkpointer.checkpoints_dir}: no checkpoint{scored} to "
-                "evaluate, train first"
-            )
+        check_trained(self.checkpointer, max_key or min_key)
         super().on_evaluate_start(max_key=max_key, min_key=min_key)
         latest = self.checkpointer.find_checkpoint()
         self.history.load(latest.paramfiles["history"], True)

@@ -10,7 +10,7 @@ from typing import Any
 from speechbrain.utils.distributed import if_main_process
 from torch import Tensor
 
-from speechbrain_fusion.brains.state import gather
+from speechbrain_fusion.brains.processes import gather
 from speechbrain_fusion.data.batch import Batch
 from speechbrain_fusion.data.files import written_whole
 from speechbrain_fusion.data.sampler import this_process

@@ -41,13 +41,14 @@ from speechbrain_fusion.brains.modulation import (
     modulate_gradients,
 )
 from speechbrain_fusion.brains.modulation_settings import Modulation
-from speechbrain_fusion.brains.state import gather
+from speechbrain_fusion.brains.processes import gather
+from speechbrain_fusion.brains.step_checkpoints import StepCheckpointsBrain
 from speechbrain_fusion.report.gradients import write_gradients
 
 logger = get_logger(__name__)
 
 
-class GradientModulationBrain(sb.Brain):
+class GradientModulationBrain(StepCheckpointsBrain):
     """A Brain whose auxiliary losses do not work against the main one.
 
     `compute_objectives` returns a dict of named losses, in every stage, and `hparams`
@@ -154,31 +155,7 @@ class GradientModulationBrain(sb.Brain):
         ValueError
             If the main loss or one that has a weight is not among them.
         """
-        return functools.reduce(torch.add, self._weigh(losses).values())
-
-    def _weigh(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the losses times their weights, those of weight 0 left out."""
-        if not isinstance(losses, Mapping):
-            raise ValueError(
-                "compute_objectives: expected a dict of named losses, got "
-                f"{type(losses).__name__}"
-            )
-        for name, loss in losses.items():
-            if not isinstance(loss, Tensor) or loss.numel() != 1:
-                raise ValueError(
-                    f"compute_objectives: expected a scalar tensor, got {name}: "
-                    f"{getattr(loss, 'shape', loss)}"
-                )
-        main, weights = self.modulation.main, self.modulation.weights
-        weighted = [("weights", name) for name, weight in weights.items() if weight]
-        for key, name in [("main", main), *weighted]:
-            if name not in losses:
-                raise ValueError(
-                    f"gradient_modulation.{key}: expected names of the losses, "
-                    f"{sorted(losses)}, got {name!r}"
-                )
-        factors = {name: weights.get(name, 1.0) for name in losses}
-        return {name: factors[name] * losses[name] for name in losses if factors[name]}
+        return functools.reduce(torch.add, self.modulation.weigh(losses).values())
 
     @torch.no_grad()
     def evaluate_batch(self, batch: Any, stage: sb.Stage) -> Tensor:
@@ -199,7 +176,7 @@ class GradientModulationBrain(sb.Brain):
             with self.training_ctx:
                 outputs = self.compute_forward(batch, sb.Stage.TRAIN)
                 losses = self.compute_objectives(outputs, batch, sb.Stage.TRAIN)
-            weighted = self._weigh(losses)
+            weighted = self.modulation.weigh(losses)
             self._backward(weighted)
         loss = functools.reduce(torch.add, weighted.values()).detach()
         self._sums.loss = self._sums.loss + loss / self.grad_accumulation_factor
@@ -370,11 +347,6 @@ class GradientModulationBrain(sb.Brain):
         """Forget all gradients, those of an unfinished window too."""
         super().zero_grad(set_to_none)
         self._sums.clear()
-
-    def _should_save_intra_epoch_ckpt(self, *args: Any) -> bool:
-        """Wait for the optimizers' step: a checkpoint holds no gradients."""
-        stepped = self.step % self.grad_accumulation_factor == 0
-        return stepped and super()._should_save_intra_epoch_ckpt(*args)
 
     def _compile(self) -> None:
         """Compile so that the graph outlives the first of the backward passes."""

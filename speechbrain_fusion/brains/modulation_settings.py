@@ -1,10 +1,12 @@
-"""What a YAML says of gradient modulation."""
+"""What a YAML says of gradient modulation, and the losses that it is about."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from numbers import Real
 from typing import Any
+
+from torch import Tensor
 
 from speechbrain_fusion.brains.modulation import GRANULARITIES
 
@@ -45,39 +47,37 @@ class Modulation:
     symmetric: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.main, str) or not self.main:
-            raise ValueError(
-                "gradient_modulation.main: expected the name of the main loss, "
-                f"got {self.main!r}"
-            )
-        if self.granularity not in GRANULARITIES:
-            raise ValueError(
-                f"gradient_modulation.granularity: expected one of {GRANULARITIES}, "
-                f"got {self.granularity!r}"
-            )
-        if not isinstance(self.symmetric, bool):
-            raise ValueError(
-                "gradient_modulation.symmetric: expected true or false, got "
-                f"{self.symmetric!r}"
-            )
-        if not isinstance(self.weights, Mapping):
-            raise ValueError(
-                "gradient_modulation.weights: expected a factor by the name of each "
-                f"loss, got {self.weights!r}"
-            )
+        shared = self.shared
+        _expect(
+            isinstance(self.main, str) and bool(self.main),
+            f"main: expected the name of the main loss, got {self.main!r}",
+        )
+        _expect(
+            self.granularity in GRANULARITIES,
+            f"granularity: expected one of {GRANULARITIES}, got {self.granularity!r}",
+        )
+        _expect(
+            isinstance(self.symmetric, bool),
+            f"symmetric: expected true or false, got {self.symmetric!r}",
+        )
+        _expect(
+            shared is None or (isinstance(shared, list | tuple) and len(shared) > 0),
+            f"shared: expected a list of modules, got {shared!r}",
+        )
+        self._check_weights()
+
+    def _check_weights(self) -> None:
+        _expect(
+            isinstance(self.weights, Mapping),
+            "weights: expected a factor by the name of each loss, got "
+            f"{self.weights!r}",
+        )
         for name, weight in self.weights.items():
             number = isinstance(weight, Real) and 0 <= weight < math.inf
-            if not number or (name == self.main and weight == 0):
-                raise ValueError(
-                    "gradient_modulation.weights: expected a finite factor of at "
-                    f"least 0, above 0 for the main loss, got {name}: {weight}"
-                )
-        if self.shared is not None and not (
-            isinstance(self.shared, list | tuple) and self.shared
-        ):
-            raise ValueError(
-                "gradient_modulation.shared: expected a list of modules, "
-                f"got {self.shared!r}"
+            _expect(
+                number and (name != self.main or weight != 0),
+                "weights: expected a finite factor of at least 0, above 0 for the "
+                f"main loss, got {name}: {weight}",
             )
 
     @classmethod
@@ -102,3 +102,58 @@ class Modulation:
                 f"gradient_modulation: expected keys {known}, got {unknown}"
             )
         return cls(**(settings or {}))
+
+    def weigh(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the losses times their weights, those of weight 0 left out.
+
+        Arguments
+        ---------
+        losses : mapping of str to torch.Tensor
+            Scalars, what `compute_objectives` returns.
+
+        Returns
+        -------
+        dict of str to torch.Tensor
+            Scalars.
+
+        Raises
+        ------
+        ValueError
+            If the losses are no such mapping, or the main one or one that has a weight
+            is not among them.
+
+        Example
+        -------
+        >>> import torch
+        >>> losses = {"separation": torch.tensor(3.0), "enhancement": torch.tensor(2.0)}
+        >>> Modulation("separation", {"enhancement": 0.5}).weigh(losses)
+        {'separation': tensor(3.), 'enhancement': tensor(1.)}
+        """
+        self._check_losses(losses)
+        factors = {name: self.weights.get(name, 1.0) for name in losses}
+        return {name: factors[name] * losses[name] for name in losses if factors[name]}
+
+    def _check_losses(self, losses: Mapping[str, Tensor]) -> None:
+        if not isinstance(losses, Mapping):
+            raise ValueError(
+                "compute_objectives: expected a dict of named losses, got "
+                f"{type(losses).__name__}"
+            )
+        for name, loss in losses.items():
+            if not isinstance(loss, Tensor) or loss.numel() != 1:
+                raise ValueError(
+                    f"compute_objectives: expected a scalar tensor, got {name}: "
+                    f"{getattr(loss, 'shape', loss)}"
+                )
+        weighted = [("weights", name) for name, x in self.weights.items() if x]
+        for key, name in [("main", self.main), *weighted]:
+            _expect(
+                name in losses,
+                f"{key}: expected names of the losses, {sorted(losses)}, got {name!r}",
+            )
+
+
+def _expect(given: bool, otherwise: str) -> None:
+    """Refuse what a YAML says, naming the key."""
+    if not given:
+        raise ValueError(f"gradient_modulation.{otherwise}")

@@ -1,5 +1,6 @@
 """What is wrong with a YAML's settings, and what a test lacks, before any training."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -41,11 +42,35 @@ def check_names(hparams: Any) -> None:
         raise ValueError(
             f"select: expected a metric of which more is better, got {chosen!r}"
         )
-    losses, weights = sorted(hparams.losses), sorted(hparams.loss_weights)
-    if losses != weights:
-        raise ValueError(f"loss_weights: expected keys {losses}, got {weights}")
+    check_weights(hparams.losses, hparams.loss_weights)
     if not any(hparams.loss_weights.values()):
         raise ValueError("loss_weights: expected one that is not 0")
+
+
+def check_weights(
+    losses: Iterable[str], weights: Iterable[str], kind: str = ""
+) -> None:
+    """Refuse weights that are not those of the losses.
+
+    Arguments
+    ---------
+    losses, weights : iterable of str
+        Names of the losses, and of what has a weight.
+    kind : str
+        What the YAML's key `loss_weights` begins with.
+
+    Raises
+    ------
+    ValueError
+        Naming the key and what was expected.
+
+    Example
+    -------
+    >>> check_weights({"snr": None}, {"snr": 1.0})
+    """
+    expected, given = sorted(losses), sorted(weights)
+    if expected != given:
+        raise ValueError(f"{kind}loss_weights: expected keys {expected}, got {given}")
 
 
 def white_noise(rate: int) -> Tensor:

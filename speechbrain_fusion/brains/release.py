@@ -125,10 +125,20 @@ def the_network(brain: Any) -> nn.Module:
     modules = list(brain.modules.values())
     if len(modules) != 1:
         raise ValueError(f"modules: expected one network, got {[*brain.modules]}")
-    module = modules[0]
+    return unwrapped(modules[0])
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """Return a network as it is before processes share it or it is compiled.
+
+    Example
+    -------
+    >>> layer = nn.Linear(1, 1)
+    >>> unwrapped(DataParallel(layer)) is layer
+    True
+    """
     if isinstance(module, DataParallel | DistributedDataParallel):
         module = module.module
-    # around a compiled one
     return getattr(module, "_orig_mod", module)
 
 
@@ -150,8 +160,7 @@ def start_from(brain: Any) -> None:
     """
     if not hasattr(brain.hparams, "init_from") or brain.hparams.init_from is None:
         return
-    begun = brain.checkpointer and brain.checkpointer.find_checkpoint() is not None
-    if begun or brain.test_only:
+    if not brain.begins():
         logger.info("init_from: not used, there is a checkpoint to go on from")
         return
     brain.initialized = initialize(

@@ -52,13 +52,12 @@ class SeparationBrain(ModulatedEnhancementBrain):
         return self.modules.separator(mixture, batch.lengths, clean)
 
     def compute_terms(self, predictions: Separation, batch: Batch) -> dict[str, Tensor]:
-        """Return the YAML's losses by name, those of weight 0 left out."""
+        """Compute the losses in use, of features or of talkers, by name."""
         features = predictions.clean, predictions.enhanced, predictions.lengths
         talkers = batch["target"], predictions.signals, batch.lengths
         return {
             name: loss(*(features if name == ENHANCEMENT else talkers))
-            for name, loss in self.hparams.losses.items()
-            if self.hparams.loss_weights[name] != 0
+            for name, loss in self.losses_in_use().items()
         }
 
     def signals_to_score(

@@ -17,13 +17,22 @@ from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.logger import get_logger
 from torch import Tensor
 
-from speechbrain_fusion.brains.modulated import ModulatedEnhancementBrain
-from speechbrain_fusion.brains.release import whole
-from speechbrain_fusion.brains.speech_stage import (
-    SpeechStage,
-    ValidatedTerms,
+from speechbrain_fusion.brains.latent_losses import (
+    ADDED,
+    CLEAN,
+    GROUPS,
+    KINDS,
+    NOISE,
+    SPOKEN,
+    check_joint_losses,
     check_speech_losses,
+    joint_arguments,
 )
+from speechbrain_fusion.brains.modulated import ModulatedEnhancementBrain
+from speechbrain_fusion.brains.rehearsal import LOSS
+from speechbrain_fusion.brains.release import unwrapped, whole
+from speechbrain_fusion.brains.speech_stage import SpeechStage
+from speechbrain_fusion.brains.validated_terms import ValidatedTerms
 from speechbrain_fusion.data.batch import Batch
 from speechbrain_fusion.data.files import written_whole
 from speechbrain_fusion.metrics.table import MetricTable
@@ -32,22 +41,6 @@ from speechbrain_fusion.report.latents import draw_latents, draw_terms, sample_l
 
 logger = get_logger(__name__)
 
-GROUPS = {
-    "reconstruction": (
-        *("mixture", "cycle", "complex_cycle", "pure_noise", "multi_resolution"),
-    ),
-    "latent": ("latent", "prior", "anchor", "spread", "invariance", "remix"),
-}
-KNOWN = [name for names in GROUPS.values() for name in names]
-# of the losses those that clean clips have a part in, and those that need more noise
-CLEAN = ("anchor", "spread", "remix", "multi_resolution")
-ADDED = ("invariance", "remix")
-SPOKEN, NOISE = "spoken", "noise"
-# of which of the mixtures a loss is, if not of all
-KINDS = {
-    **dict.fromkeys(("cycle", "complex_cycle", "latent", "spread"), SPOKEN),
-    **{"invariance": SPOKEN, "pure_noise": NOISE},
-}
 NOISY_PHASE = "noisy_phase"
 # Test items of which the latents are drawn.
 DRAWN = 8
@@ -100,45 +93,30 @@ class SharedLatentBrain(ValidatedTerms, ModulatedEnhancementBrain):
         super().__init__(modules, opt_class, hparams, run_opts, checkpointer)
         # of stage one
         self.run_opts = run_opts
-        # as it is before processes share it
-        self.enhancer = self.modules.enhancer
-        self._check_losses_known()
-        if self.hparams.select != "loss":
+        self.enhancer: Any = unwrapped(self.modules.enhancer)
+        given, phase = vars(self.hparams), self._decodes_phase()
+        check_speech_losses(given, phase, "speech_")
+        check_joint_losses(given, phase, self.modulation.granularity)
+        if self.hparams.select != LOSS:
             raise ValueError(
                 "select: expected loss, as no metric of a mixture is known without "
                 f"its clean speech, got {self.hparams.select!r}"
             )
-
-    def _check_losses_known(self) -> None:
-        """Refuse losses that do not exist, or that nothing is there for."""
-        check_speech_losses(vars(self.hparams), self.enhancer.speech.phase is not None)
-        if unknown := sorted(set(self.hparams.losses) - set(KNOWN)):
-            raise ValueError(f"losses: expected some of {KNOWN}, got {unknown}")
-        if self.enhancer.speech.phase is None and self._weight("complex_cycle"):
-            raise ValueError(
-                "loss_weights: expected 0 for complex_cycle, there is no phase decoder"
-            )
-        if self.modulation.granularity == "none":
-            return
-        for group, names in GROUPS.items():
-            if not any(self._weight(name) for name in names):
-                raise ValueError(
-                    f"gradient_modulation: expected a weight that is not 0 of a "
-                    f"{group} loss, {[*names]}"
-                )
 
     def _weight(self, name: str) -> float:
         return self.hparams.loss_weights.get(name, 0.0)
 
     def modulated_losses(self) -> tuple[list[str], Mapping[str, float]]:
         """Name the two groups of losses, which have their weights already."""
-        return ["reconstruction", "latent"], {}
+        return [*GROUPS], {}
 
     def _new_table(self) -> MetricTable:
         # without a phase decoder every phase is noisy
-        enhancer = self.modules.enhancer
-        own = getattr(enhancer, "module", enhancer).speech.phase is not None
-        return MetricTable((), [NOISY_PHASE] if own else [])
+        return MetricTable((), [NOISY_PHASE] if self._decodes_phase() else [])
+
+    def _decodes_phase(self) -> bool:
+        enhancer: Any = unwrapped(self.modules.enhancer)
+        return enhancer.speech.phase is not None
 
     # -- stages of training ----------------------------------------------------
 
@@ -161,8 +139,7 @@ class SharedLatentBrain(ValidatedTerms, ModulatedEnhancementBrain):
             If there is no trained speech autoencoder to start stage two from.
         """
         self._look_at(datasets["train"])
-        begun = self.checkpointer and self.checkpointer.find_checkpoint() is not None
-        if not begun and not self.test_only:
+        if self.begins():
             self._learn_speech(datasets)
             self._keep_latents(datasets["test"])
         self.enhancer.freeze()
@@ -249,7 +226,7 @@ class SharedLatentBrain(ValidatedTerms, ModulatedEnhancementBrain):
         return super().compute_objectives(predictions, batch, stage)
 
     def compute_terms(self, predictions: Joint, batch: Batch) -> dict[str, Tensor]:
-        """Return the YAML's losses by name, those of weight 0 left out.
+        """Compute the losses in use, by name.
 
         A loss of speech or of noise alone is divided by the items that a batch has of
         them on average, not by those that it has: so the mean over batches and
@@ -261,9 +238,7 @@ class SharedLatentBrain(ValidatedTerms, ModulatedEnhancementBrain):
         # of the graph, so that all processes have the same backward passes
         nothing = 0.0 * (predictions.mixture.sum() + predictions.decoded.latent.sum())
         terms = {}
-        for name, loss in self.hparams.losses.items():
-            if not self._weight(name):
-                continue
+        for name, loss in self.losses_in_use().items():
             given, kind = arguments[name], KINDS.get(name)
             terms[name] = nothing if given is None else loss(*given)
             if kind is not None:
@@ -292,7 +267,7 @@ class SharedLatentBrain(ValidatedTerms, ModulatedEnhancementBrain):
 
     def reference_signals(self, batch: Batch, predictions: Any) -> dict[str, Tensor]:
         """Return estimates with the noisy phase, if the network has a phase."""
-        if self.enhancer.speech.phase is None:
+        if not self._decodes_phase():
             return {}
         lengths = batch.lengths if batch.padded else None
         with torch.no_grad(), self.evaluation_ctx:
@@ -350,41 +325,3 @@ def speech_history(folder: Path) -> list[dict[str, float]]:
     """Read what stage one has left, if anything."""
     path = folder / "speech_history.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-
-
-def joint_arguments(joint: Joint) -> dict[str, tuple[Any, ...] | None]:
-    """Say what each loss of stage two compares; None where a batch has nothing for it.
-
-    Arguments
-    ---------
-    joint : Joint
-        What the enhancer returns.
-
-    Returns
-    -------
-    dict of str to tuple or None
-        The losses' arguments by their names in the YAML.
-    """
-    found: dict[str, tuple[Any, ...] | None] = dict.fromkeys(KNOWN)
-    found["mixture"] = joint.noisy, joint.mixture
-    found["prior"] = (joint.decoded.latent,)
-    if len(joint.noise):
-        found["pure_noise"] = (joint.decoded.amplitude[joint.noise],)
-    spoken = joint.decoded.latent[joint.spoken]
-    if (own := joint.cycle) is not None:
-        found["latent"] = spoken, own.latent
-        found["cycle"] = joint.noisy[joint.spoken], own.mixture
-        if own.again is not None and own.decoded.phase is not None:
-            found["complex_cycle"] = own.decoded.amplitude, own.decoded.phase, own.again
-    if joint.noisier is not None:
-        found["invariance"] = spoken.detach(), joint.noisier
-    if (clean := joint.clean) is not None:
-        pair = clean.latent, clean.spectrum
-        if len(joint.spoken):
-            found["spread"] = clean.latent[joint.spoken], spoken
-        if clean.decoded is not None:
-            found["anchor"] = (pair, *clean.decoded)
-            found["multi_resolution"] = clean.signal, clean.estimate
-        if clean.remixed is not None:
-            found["remix"] = (pair, *clean.remixed)
-    return found

@@ -15,31 +15,18 @@ from speechbrain.utils.logger import get_logger
 from torch import Tensor
 
 from speechbrain_fusion.brains.checkpointer import Checkpointer
-from speechbrain_fusion.brains.enhancement import EnhancementBrain
+from speechbrain_fusion.brains.latent_losses import (
+    check_speech_losses,
+    speech_arguments,
+)
 from speechbrain_fusion.brains.rehearsal import LOSS
+from speechbrain_fusion.brains.validated_terms import ValidatedTerms
 from speechbrain_fusion.data.batch import Batch
 from speechbrain_fusion.data.files import written_whole
 from speechbrain_fusion.data.manifest import read_manifest
 from speechbrain_fusion.models.speech_autoencoder import Rebuilt, SpeechAutoencoder
 
 logger = get_logger(__name__)
-
-PREFIX = "speech_"
-TERMS = ("amplitude", "phase", "prior", "complex_cycle", "multi_resolution")
-
-
-class ValidatedTerms(EnhancementBrain):
-    """An `EnhancementBrain` that also remembers the losses of each validation."""
-
-    def compute_objectives(
-        self, predictions: Any, batch: Batch, stage: sb.Stage
-    ) -> Any:
-        """Return what training descends on."""
-        if stage != sb.Stage.VALID:
-            return super().compute_objectives(predictions, batch, stage)
-        terms = self.compute_terms(predictions, batch)
-        self.means.add(terms, len(batch))
-        return self.combine(terms, stage)
 
 
 class SpeechStage(ValidatedTerms):
@@ -162,63 +149,14 @@ class SpeechStage(ValidatedTerms):
         return self.modules.speech(batch["clean"].squeeze(1), lengths, sound)
 
     def compute_terms(self, predictions: Rebuilt, batch: Batch) -> dict[str, Tensor]:
-        """Return the YAML's losses by name, those of weight 0 left out."""
-        decoded, frames = predictions.decoded, predictions.lengths
+        """Compute the losses in use, by name."""
         samples = batch.lengths if batch.padded else None
-        pair = predictions.signal, predictions.estimate
-        arguments = {
-            "amplitude": (predictions.spectrum, decoded.amplitude, frames),
-            "phase": (predictions.spectrum, decoded.phase, frames),
-            "prior": (decoded.latent, frames),
-            "complex_cycle": (*decoded[1:], predictions.again, frames),
-            "multi_resolution": (*pair, samples),
-        }
-        weights = self.hparams.loss_weights
-        losses = self.hparams.losses.items()
-        return {name: loss(*arguments[name]) for name, loss in losses if weights[name]}
+        arguments = speech_arguments(predictions, samples)
+        losses = self.losses_in_use().items()
+        return {name: loss(*arguments[name]) for name, loss in losses}
 
     def score(self, batch: Batch, predictions: Any, stage: sb.Stage) -> None:
         """Score nothing: the losses decide."""
-
-
-def check_speech_losses(
-    hparams: Mapping[str, Any], phase: bool, prefix: str = PREFIX
-) -> None:
-    """Refuse losses of stage one that do not exist or that nothing is there for.
-
-    Arguments
-    ---------
-    hparams : mapping of str to object
-        losses and loss_weights, whose names have the prefix.
-    phase : bool
-        Whether phases are decoded.
-    prefix : str
-        What the names begin with.
-
-    Raises
-    ------
-    ValueError
-        Naming the key and what was expected.
-
-    Example
-    -------
-    >>> given = {"speech_losses": {"prior": None}, "speech_loss_weights": {"prior": 1}}
-    >>> check_speech_losses(given, phase=False)
-    """
-    losses, weights = hparams[f"{prefix}losses"], hparams[f"{prefix}loss_weights"]
-    if unknown := sorted(set(losses) - set(TERMS)):
-        raise ValueError(f"{prefix}losses: expected some of {[*TERMS]}, got {unknown}")
-    if sorted(losses) != sorted(weights):
-        raise ValueError(
-            f"{prefix}loss_weights: expected keys {sorted(losses)}, got "
-            f"{sorted(weights)}"
-        )
-    for name in ("phase", "complex_cycle"):
-        if not phase and weights.get(name, 0) != 0:
-            raise ValueError(
-                f"{prefix}loss_weights: expected 0 for {name}, there is no phase "
-                "decoder"
-            )
 
 
 def _utterances(folder: Path, names: Sequence[str]) -> set[str]:

@@ -3,7 +3,6 @@
 import functools
 import json
 import random
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,66 +14,9 @@ from speechbrain.utils.checkpoints import (
     register_checkpoint_hooks,
 )
 from speechbrain.utils.distributed import if_main_process
-from torch import distributed
 
-
-def gather(value: Any) -> list[Any]:
-    """Collect a value of every process, on every process.
-
-    Example
-    -------
-    >>> gather("alone")
-    ['alone']
-    """
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return [value]
-    values: list[Any] = [None] * distributed.get_world_size()
-    distributed.all_gather_object(values, value)
-    return values
-
-
-def mean(figures: Mapping[str, float]) -> dict[str, float]:
-    """Average figures of the same names over the processes.
-
-    Example
-    -------
-    >>> mean({"loss": 2.0})
-    {'loss': 2.0}
-    """
-    processes = gather(dict(figures))
-    return {name: sum(p[name] for p in processes) / len(processes) for name in figures}
-
-
-class Means:
-    """Means of figures over items that come in batches, on all processes.
-
-    Example
-    -------
-    >>> means = Means()
-    >>> means.add({"loss": 1.0}, items=3)
-    >>> means.add({"loss": 5.0}, items=1)
-    >>> means.over_processes()
-    {'loss': 2.0}
-    """
-
-    def __init__(self) -> None:
-        self.sums: dict[str, float] = {}
-        self.items: dict[str, int] = {}
-
-    def add(self, figures: Mapping[str, Any], items: int) -> None:
-        """Add a batch's means, numbers or scalar tensors."""
-        for name, value in figures.items():
-            self.sums[name] = self.sums.get(name, 0.0) + items * float(value)
-            self.items[name] = self.items.get(name, 0) + items
-
-    def over_processes(self) -> dict[str, float]:
-        """Return the means over the items of all processes, on every process."""
-        states = gather((self.sums, self.items))
-        return {
-            name: sum(sums[name] for sums, _ in states)
-            / sum(items[name] for _, items in states)
-            for name in self.sums
-        }
+from speechbrain_fusion.brains.processes import gather
+from speechbrain_fusion.data.sampler import this_process
 
 
 # NumPy's global generator is the one that upstream's seed_everything seeds.
@@ -125,9 +67,9 @@ class RandomStates:
     def load(self, path: Path, end_of_epoch: bool) -> None:
         """Restore this process's state, if the run had as many processes."""
         states = torch.load(path, weights_only=True)
-        ready = distributed.is_available() and distributed.is_initialized()
-        if len(states) == (distributed.get_world_size() if ready else 1):
-            _set_random_states(states[distributed.get_rank() if ready else 0])
+        rank, world = this_process()
+        if len(states) == world:
+            _set_random_states(states[rank])
 
 
 @register_checkpoint_hooks

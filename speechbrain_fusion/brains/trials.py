@@ -60,17 +60,15 @@ def run_trials(
     """
     # seed by seed, so that all variants stand equal wherever it is stopped
     trials = [(name, seed) for seed in seeds for name in variants]
-    commands = {
-        (name, seed): [
-            *shlex.split(variants[name]),
-            *options,
-            f"--seed={seed}",
-            f"--output_folder={trial_folder(folder, name, seed)}",
-        ]
-        for name, seed in trials
-    }
+
+    def run(trial: tuple[str, int]) -> Path | None:
+        (name, seed), own = trial, trial_folder(folder, *trial)
+        words = [*shlex.split(variants[name]), *options]
+        words += [f"--seed={seed}", f"--output_folder={own}"]
+        return _run(script, words, own, jobs)
+
     with ThreadPoolExecutor(jobs) as pool:
-        outcomes = pool.map(lambda c: _run(script, c, jobs), commands.values())
+        outcomes = pool.map(run, trials)
         failed = [log for log in tqdm(outcomes, total=len(trials), unit="run") if log]
     if failed:
         raise RuntimeError(f"{len(failed)} runs failed: {', '.join(map(str, failed))}")
@@ -91,9 +89,8 @@ def trial_folder(folder: Path, name: str, seed: int) -> Path:
     return folder / name / str(seed)
 
 
-def _run(script: Path, command: Sequence[str], jobs: int) -> Path | None:
+def _run(script: Path, command: Sequence[str], folder: Path, jobs: int) -> Path | None:
     """Run the recipe unless it is done; return its output's file if it failed."""
-    folder = Path(command[-1].partition("=")[2])
     if _is_done(folder, command):
         return None
     folder.mkdir(parents=True, exist_ok=True)

@@ -75,12 +75,10 @@ class TwoBranchBrain(ModulatedEnhancementBrain):
         return self.modules.enhancer(mixture, lengths, target)
 
     def compute_terms(self, predictions: Enhanced, batch: Batch) -> dict[str, Tensor]:
-        """Return the YAML's losses by name, those of weight 0 left out."""
+        """Compute the losses in use, of spectra or of signals, by name."""
         spectra = {MAGNITUDE: predictions.magnitude, COMPLEX: predictions.spectrum}
         terms = {}
-        for name, loss in self.hparams.losses.items():
-            if self.hparams.loss_weights[name] == 0:
-                continue
+        for name, loss in self.losses_in_use().items():
             if name in spectra:
                 pair, lengths = (predictions.clean, spectra[name]), predictions.lengths
             else:

@@ -1,11 +1,43 @@
 """What tests of Brains share."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 from tests.brains.unpaired import make_brain, run
+from tests.recipes.running import as_before
+
+BASE = """
+name: base
+output_folder: !ref results/<name>
+size: 3
+net: !new:torch.nn.Linear
+    in_features: !ref <size>
+    out_features: 1
+"""
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Be no process of several, and undo what a run does to this one."""
+    for name in ("RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    with as_before():
+        yield
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A recipe's train.py and base.yaml, seen from another folder."""
+    train = tmp_path / "recipe" / "train.py"
+    (train.parent / "hparams").mkdir(parents=True)
+    train.write_text("# the recipe\n")
+    (train.parent / "hparams" / "base.yaml").write_text(BASE)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    return train
 
 
 @pytest.fixture(scope="session")

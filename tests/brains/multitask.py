@@ -1,7 +1,6 @@
 """A plain SpeechBrain of two tasks in conflict, and processes that train it."""
 
 import functools
-import itertools
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,13 +15,13 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from speechbrain_fusion.brains.gradient_modulation import GradientModulationBrain
+from tests.brains.common import ON_CPU, parameters
 
 MODULATION = {
     "main": "speech",
     "weights": {"music": 3.0},
     "shared": ["encoder", "mixer"],
 }
-OPTIONS = {"device": "cpu", "distributed_backend": "gloo", "noprogressbar": True}
 
 
 class Tasks(GradientModulationBrain):
@@ -100,15 +99,9 @@ def make_brain(
         modules,
         functools.partial(optimizer, lr=rate),
         hparams,
-        {**OPTIONS, **(options or {})},
+        {**ON_CPU, **(options or {})},
         Checkpointer(folder, parts) if folder else None,
     )
-
-
-def parameters(brain: Brain) -> Tensor:
-    """Return all parameters in one row."""
-    row = [p.detach().flatten().clone() for p in brain.modules.parameters()]
-    return torch.cat(row)
 
 
 def batches(data: Tensor, size: int, rank: int = 0, world: int = 1) -> DataLoader:
@@ -157,19 +150,3 @@ class Training:
             "conflicts": sum(int(x.conflict.sum()) for x in brain.seen),
             "steps": brain.optimizer_step,
         }
-
-
-class Interrupted(Exception):
-    """A run's end before its time."""
-
-
-def interrupt(brain: Any, after: int) -> None:
-    """Let a Brain's fit fail in the batch after so many."""
-    count, fit_batch = itertools.count(1), brain.fit_batch
-
-    def failing(batch: Tensor) -> Tensor:
-        if next(count) > after:
-            raise Interrupted
-        return fit_batch(batch)
-
-    brain.fit_batch = failing

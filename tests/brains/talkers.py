@@ -17,6 +17,7 @@ from speechbrain_fusion.data import Example
 from speechbrain_fusion.losses import latent_loss, pit_si_sdr_loss
 from speechbrain_fusion.metrics import over_suppression, residual_noise, si_sdr
 from speechbrain_fusion.models import ConvTasNetMasker, UnifiedSeparator
+from tests.brains.common import ON_CPU, parameters
 
 RATE = 8000
 
@@ -96,12 +97,11 @@ def make_brain(
         "examples": 1,
         **changes,
     }
-    fixed = {"device": "cpu", "distributed_backend": "gloo", "noprogressbar": True}
     return SeparationBrain(
         {"separator": separator},
         functools.partial(torch.optim.Adam, lr=1e-2),
         hparams,
-        {**fixed, **(options or {})},
+        {**ON_CPU, **(options or {})},
         Checkpointer(
             folder / "save", {"separator": separator, "epoch_counter": counter}
         ),
@@ -144,6 +144,6 @@ class Separating:
         """Be a process of it; return its last parameters."""
         brain = make_brain(self.folder, options=self.options, **self.changes)
         train(brain, batch_size=self.batch_size)
-        last = [p.detach().flatten().clone() for p in brain.modules.parameters()]
+        last = parameters(brain)
         evaluate(brain)
-        return {"parameters": torch.cat(last)}
+        return {"parameters": last}

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from tests.brains import toy
+from tests.brains import processes, toy
 from tests.ranks import ROOT, torchrun
 
 pytestmark = pytest.mark.slow
@@ -42,8 +42,8 @@ def assert_same_history(ours, theirs):
 
 def assert_trained_as_one(many, count, one):
     """Compare the weights, the metrics and the tables of two runs."""
-    ranks = [left["parameters"] for left in toy.load_ranks(many, count)]
-    (alone,) = toy.load_ranks(one)
+    ranks = [left["parameters"] for left in processes.load_ranks(many, count)]
+    (alone,) = processes.load_ranks(one)
     assert all(torch.equal(ranks[0], rank) for rank in ranks)
     torch.testing.assert_close(ranks[0], alone["parameters"], rtol=0, atol=1e-10)
     assert_same_table(read_table(many), read_table(one))
@@ -55,11 +55,11 @@ def test_processes_train_as_one_with_their_batches_together(
     tmp_path, count, batch_size
 ):
     one, many = tmp_path / "one", tmp_path / "many"
-    assert toy.run_processes(toy.in_float64(one, count * batch_size))
+    assert processes.run_processes(toy.in_float64(one, count * batch_size))
     torchrun(count, toy.__file__, [many, batch_size], tmp_path)
     assert_trained_as_one(many, count, one)
     # of five scenes, twice; the first comes again where the shares differ
-    shares = [left["validated"] for left in toy.load_ranks(many, count)]
+    shares = [left["validated"] for left in processes.load_ranks(many, count)]
     assert {len(share) for share in shares} == {2 * math.ceil(5 / count)}
     for rank, share in enumerate(shares):
         assert {index for _, index in share} <= {*range(rank, 5, count), 0}
@@ -68,9 +68,9 @@ def test_processes_train_as_one_with_their_batches_together(
 
 def test_processes_that_accumulate_train_as_one_that_does_not(tmp_path):
     one, many = tmp_path / "one", tmp_path / "many"
-    assert toy.run_processes(toy.in_float64(one, 4))
+    assert processes.run_processes(toy.in_float64(one, 4))
     accumulate = {"grad_accumulation_factor": 2, "ckpt_interval_steps": 1}
-    assert toy.run_processes(toy.in_float64(many, 1, options=accumulate), 2)
+    assert processes.run_processes(toy.in_float64(many, 1, options=accumulate), 2)
     assert_trained_as_one(many, 2, one)
 
 
@@ -78,13 +78,13 @@ def test_processes_that_accumulate_train_as_one_that_does_not(tmp_path):
 def test_processes_killed_at_random_calls_end_as_if_not(tmp_path, count, seed):
     how = {"model": toy.forgetful_double_model, "options": {"ckpt_interval_steps": 2}}
     runs = [toy.Run(tmp_path / k, 1, dtype=torch.float64, **how) for k in ("a", "b")]
-    assert toy.run_processes(runs[0], count)
-    calls = [left["calls"] for left in toy.load_ranks(tmp_path / "a", count)]
-    assert toy.kill_and_finish(runs[1], calls, seed) > 0
+    assert processes.run_processes(runs[0], count)
+    calls = [left["calls"] for left in processes.load_ranks(tmp_path / "a", count)]
+    assert processes.kill_and_finish(runs[1], calls, seed) > 0
     whole, *killed = (
         left["parameters"]
         for folder in ("a", "b")
-        for left in toy.load_ranks(tmp_path / folder, count)
+        for left in processes.load_ranks(tmp_path / folder, count)
     )
     for found in killed:
         # three processes add their gradients in another order after a start

@@ -9,24 +9,8 @@ import torch
 from speechbrain_fusion.losses import si_sdr_loss
 from speechbrain_fusion.metrics import si_sdr
 from tests.brains import toy
-from tests.brains.toy import Forgetful, ToyScenes, make_brain, parameters, train
-
-
-class Killed(Exception):
-    """Stands for the end of a process."""
-
-
-def die_at(brain, method, call):
-    """Let a Brain's method die when it is called for that time."""
-    whole, calls = getattr(brain, method), []
-
-    def dying(*args, **kwargs):
-        calls.append(args)
-        if len(calls) == call:
-            raise Killed
-        return whole(*args, **kwargs)
-
-    setattr(brain, method, dying)
+from tests.brains.common import Killed, die_at, parameters
+from tests.brains.toy import Forgetful, ToyScenes, make_brain, train
 
 
 def rows(folder):

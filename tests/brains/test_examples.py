@@ -170,7 +170,7 @@ from pathlib import Path
 from torch import distributed
 from speechbrain_fusion.data.sampler import EpochSampler
 from speechbrain_fusion.brains.examples import Examples
-from speechbrain_fusion.brains.state import gather
+from speechbrain_fusion.brains.processes import gather
 from speechbrain_fusion.data.batch import Batch
 from speechbrain_fusion.metrics.table import MetricTable
 

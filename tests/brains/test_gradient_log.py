@@ -5,7 +5,7 @@ import pytest
 
 from speechbrain_fusion.brains.gradient_log import GradientLog
 from speechbrain_fusion.report.gradients import write_gradients
-from tests.brains import multitask
+from tests.brains.common import Killed, die_at
 from tests.brains.multitask import make_brain, make_data
 from tests.report.test_report import png_size
 
@@ -105,8 +105,8 @@ def test_an_interrupted_run_leaves_the_same_table(tmp_path):
     train(tmp_path / "whole", **options)
     folder = tmp_path / "broken"
     brain = make_brain(None, options, folder=folder / "save")
-    multitask.interrupt(brain, after=11)
-    with pytest.raises(multitask.Interrupted):
+    die_at(brain, "fit_batch", 12)
+    with pytest.raises(Killed):
         brain.fit(
             brain.hparams.counter, make_data(), train_loader_kwargs={"batch_size": 6}
         )

@@ -8,7 +8,8 @@ from speechbrain_fusion.brains.gradient_modulation import GradientModulationBrai
 from speechbrain_fusion.brains.gradient_sums import GradientSums
 from speechbrain_fusion.brains.modulation_settings import Modulation
 from tests.brains import multitask, toy
-from tests.brains.multitask import batches, make_brain, make_data, parameters
+from tests.brains.common import parameters
+from tests.brains.multitask import batches, make_brain, make_data
 
 SHARED = ("encoder", "mixer")
 

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from tests.brains import multitask
+from tests.brains.common import ON_CPU, parameters
 from tests.brains.multitask import (
     batches,
     changed,
     make_brain,
     make_data,
     make_modules,
-    parameters,
 )
 
 
@@ -63,7 +63,7 @@ def test_settings_that_cannot_be(modulation, message):
 
 def test_no_settings():
     with pytest.raises(ValueError, match=r"modulation\.main: expected"):
-        multitask.Tasks(multitask.make_modules(), None, {}, multitask.OPTIONS)
+        multitask.Tasks(multitask.make_modules(), None, {}, ON_CPU)
 
 
 @pytest.mark.parametrize(
@@ -170,4 +170,4 @@ def test_settings_of_another_kind(modulation, message):
 def test_settings_that_are_no_mapping():
     hparams = {"gradient_modulation": "speech"}
     with pytest.raises(ValueError, match=r"expected keys \['main'.*got 'speech'"):
-        multitask.Tasks(make_modules(), None, hparams, multitask.OPTIONS)
+        multitask.Tasks(make_modules(), None, hparams, ON_CPU)

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from tests.brains import multitask, toy
-from tests.brains.multitask import Training, batches, make_brain, make_data, parameters
+from tests.brains import multitask, processes
+from tests.brains.common import Killed, die_at, parameters
+from tests.brains.multitask import Training, batches, make_brain, make_data
 
 
 class Three(multitask.Tasks):
@@ -65,8 +66,8 @@ def test_resuming_in_the_middle_of_a_window_changes_nothing(tmp_path, interval, 
     whole = make(folder=tmp_path / "whole")
     whole.fit(whole.hparams.counter, data, **train)
     broken = make(folder=tmp_path / "broken")
-    multitask.interrupt(broken, after)
-    with pytest.raises(multitask.Interrupted):
+    die_at(broken, "fit_batch", after + 1)
+    with pytest.raises(Killed):
         broken.fit(broken.hparams.counter, data, **train)
     resumed = make(folder=tmp_path / "broken")
     resumed.fit(resumed.hparams.counter, data, **train)
@@ -80,9 +81,12 @@ def test_resuming_in_the_middle_of_a_window_changes_nothing(tmp_path, interval, 
 
 
 def assert_trained_as_one(many, world, one):
-    assert toy.run_processes(many, world)
-    assert toy.run_processes(one)
-    ranks, (alone,) = toy.load_ranks(many.folder, world), toy.load_ranks(one.folder)
+    assert processes.run_processes(many, world)
+    assert processes.run_processes(one)
+    ranks, (alone,) = (
+        processes.load_ranks(many.folder, world),
+        processes.load_ranks(one.folder),
+    )
     assert all(torch.equal(ranks[0]["parameters"], x["parameters"]) for x in ranks)
     assert ranks[0]["conflicts"] == alone["conflicts"] > 0
     assert ranks[0]["steps"] == alone["steps"]
@@ -140,8 +144,8 @@ def test_buffers_come_from_the_first_process_and_idle_parameters_stay(
     run = Training(
         tmp_path / "run", 4, options, optimizer=optimizer, make=drifting_modules
     )
-    assert toy.run_processes(run, 2)
-    ranks = toy.load_ranks(run.folder, 2)
+    assert processes.run_processes(run, 2)
+    ranks = processes.load_ranks(run.folder, 2)
     assert torch.equal(ranks[0]["parameters"], ranks[1]["parameters"])
     assert (ranks[0]["parameters"] == 1).sum() == 2
     # every step begins with the first one's
@@ -157,11 +161,11 @@ def test_a_bad_batch_of_one_process_leaves_all_the_same_and_finite(
 ):
     options = {"grad_accumulation_factor": factor}
     run = Training(tmp_path / "run", 4, options, spoil=(1, 2, value))
-    assert toy.run_processes(run, 2)
-    ranks = toy.load_ranks(run.folder, 2)
+    assert processes.run_processes(run, 2)
+    ranks = processes.load_ranks(run.folder, 2)
     assert torch.equal(ranks[0]["parameters"], ranks[1]["parameters"])
     assert ranks[0]["parameters"].isfinite().all()
-    untrained = multitask.parameters(make_brain())
+    untrained = parameters(make_brain())
     assert not torch.equal(ranks[0]["parameters"], untrained)
 
 

@@ -9,7 +9,8 @@ import speechbrain as sb
 import torch
 from torch import nn
 
-from tests.brains import multitask, toy
+from tests.brains import multitask, processes
+from tests.brains.common import parameters
 from tests.brains.multitask import (
     Training,
     batches,
@@ -17,7 +18,6 @@ from tests.brains.multitask import (
     make_brain,
     make_data,
     make_modules,
-    parameters,
 )
 
 NONE = {"granularity": "none"}
@@ -235,10 +235,10 @@ def test_processes_project_many_losses_as_one(tmp_path, symmetric):
     how = {"kind": Three, "modulation": {"symmetric": symmetric}}
     many = Training(tmp_path / "many", 4, **how)
     one = Training(tmp_path / "one", 8, **how)
-    assert toy.run_processes(many, 2)
-    assert toy.run_processes(one)
-    (alone,) = toy.load_ranks(one.folder)
-    for left in toy.load_ranks(many.folder, 2):
+    assert processes.run_processes(many, 2)
+    assert processes.run_processes(one)
+    (alone,) = processes.load_ranks(one.folder)
+    for left in processes.load_ranks(many.folder, 2):
         assert left["conflicts"] == alone["conflicts"] > 0
         torch.testing.assert_close(
             left["parameters"], alone["parameters"], rtol=0, atol=1e-10
@@ -299,7 +299,7 @@ def test_a_loss_that_one_process_does_not_name_is_refused(tmp_path):
     run = Training(tmp_path / "run", 4, kind=Alone)
     message = "expected the same losses in every batch and process"
     with pytest.raises(AssertionError, match=message):
-        toy.run_processes(run, 2)
+        processes.run_processes(run, 2)
 
 
 class Validating(multitask.Tasks):
@@ -322,8 +322,8 @@ def test_all_processes_validate_with_the_first_ones_buffers(tmp_path):
     from tests.brains.test_gradient_modulation_runs import drifting_modules
 
     run = Training(tmp_path / "run", 4, make=drifting_modules, kind=Validating)
-    assert toy.run_processes(run, 2)
-    ranks = toy.load_ranks(run.folder, 2)
+    assert processes.run_processes(run, 2)
+    ranks = processes.load_ranks(run.folder, 2)
     assert torch.equal(ranks[0]["buffers"], ranks[1]["buffers"])
 
 
@@ -332,7 +332,7 @@ def test_patience_is_lost_on_all_processes_together(tmp_path):
     options = {"nonfinite_patience": 0}
     run = Training(tmp_path / "run", 4, options, spoil=(1, 2, math.nan))
     with pytest.raises(AssertionError) as caught:
-        toy.run_processes(run, 2)
+        processes.run_processes(run, 2)
     logs = [path.read_text() for path in sorted(run.folder.glob("log*.txt"))]
     assert len(logs) == 2
     assert "patience is exhausted" in str(caught.value)

@@ -10,13 +10,14 @@ import torch
 from hyperpyyaml.core import resolve_references
 
 from speechbrain_fusion.brains import EnhancementBrain
-from speechbrain_fusion.brains.launch import check_same_run
 from speechbrain_fusion.brains.release import initialize, release, start_from
+from speechbrain_fusion.brains.settings import check_same_run
 from speechbrain_fusion.brains.speech_stage import SpeechStage
 from speechbrain_fusion.inference import load, write_model
 from speechbrain_fusion.inference.weights import Fit
 from speechbrain_fusion.models import MaskEnhancer
 from tests.brains import talkers, toy, unpaired
+from tests.brains.common import parameters
 
 # as the networks of the toys are, with references as in a recipe
 TOY = """
@@ -150,11 +151,11 @@ def test_a_shared_latent_space_is_kept_whole_and_can_be_begun_with(finished, tmp
     given = {"init_from": str(tmp_path / "model"), "examples": 0}
     other = unpaired.make_brain(tmp_path / "other", **given)
     start_from(other)
-    begun = unpaired.parameters(other)
+    begun = unpaired.state(other)
     torch.testing.assert_close(begun, state, check_dtype=False, atol=1e-6, rtol=1e-5)
     # there is no stage one: it would change the speech autoencoder
     other._learn_speech(unpaired.datasets())
-    after = unpaired.parameters(other)
+    after = unpaired.state(other)
     assert all(torch.equal(after[name], value) for name, value in begun.items())
 
 
@@ -205,11 +206,11 @@ def test_a_brain_of_a_yaml_begins_with_a_model(toy_run, tmp_path):
 
 def test_a_run_that_has_begun_goes_on_from_its_own(toy_run, tmp_path):
     first = toy.train(begin(tmp_path, toy_run / "model", epochs=1))
-    own = toy.parameters(first)
+    own = parameters(first)
     again = begin(tmp_path, toy_run / "model", epochs=1)
     assert again.initialized is None
     again.checkpointer.recover_if_possible()
-    assert torch.equal(toy.parameters(again), own)
+    assert torch.equal(parameters(again), own)
 
 
 def test_an_evaluation_begins_with_nothing(tmp_path):

@@ -15,8 +15,9 @@ from torch import nn
 from speechbrain_fusion.brains import Checkpointer
 from speechbrain_fusion.data import BinauralScenes, prepare_recordings
 from speechbrain_fusion.data.hrir import rigid_sphere
-from tests.brains import toy
-from tests.brains.toy import make_brain, parameters, train
+from tests.brains import processes, toy
+from tests.brains.common import parameters
+from tests.brains.toy import make_brain, train
 from tests.conftest import write_noise, write_voice
 from tests.recipes.test_binaural import ROOT, TRAIN, make_arguments
 
@@ -35,7 +36,7 @@ RESULTS = ("test_items.csv", "test_summary.json", "history.json")
 def whole(tmp_path_factory):
     """A run never killed."""
     run = toy.Run(tmp_path_factory.mktemp("whole"), **SHAKY)
-    assert toy.run_processes(run)
+    assert processes.run_processes(run)
     return run
 
 
@@ -43,10 +44,12 @@ def whole(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_a_run_killed_at_random_calls_ends_as_one_never_killed(tmp_path, whole, seed):
-    (left,) = toy.load_ranks(whole.folder)
+    (left,) = processes.load_ranks(whole.folder)
     killed = toy.Run(tmp_path, **SHAKY)
-    assert toy.kill_and_finish(killed, [left["calls"]], seed) > 0
-    assert torch.equal(toy.load_ranks(tmp_path)[0]["parameters"], left["parameters"])
+    assert processes.kill_and_finish(killed, [left["calls"]], seed) > 0
+    assert torch.equal(
+        processes.load_ranks(tmp_path)[0]["parameters"], left["parameters"]
+    )
     for name in RESULTS:
         assert (tmp_path / name).read_bytes() == (whole.folder / name).read_bytes()
 
@@ -133,7 +136,7 @@ def whole_recipe(tmp_path_factory):
     for seed in range(5):
         write_noise(sounds / f"noise/noise{seed}.flac", 2.0, seed)
     recipe = Recipe(tmp_path_factory.mktemp("recipe"), sounds)
-    assert toy.run_processes(recipe)
+    assert processes.run_processes(recipe)
     return recipe
 
 
@@ -142,9 +145,9 @@ def whole_recipe(tmp_path_factory):
 def test_the_recipe_killed_at_random_calls_gives_the_same_table(
     tmp_path, whole_recipe, seed
 ):
-    (left,) = toy.load_ranks(whole_recipe.folder)
+    (left,) = processes.load_ranks(whole_recipe.folder)
     killed = Recipe(tmp_path, whole_recipe.recordings)
-    assert toy.kill_and_finish(killed, [left["calls"]], seed) > 0
+    assert processes.kill_and_finish(killed, [left["calls"]], seed) > 0
     assert killed.results() == whole_recipe.results()
 
 
@@ -157,7 +160,7 @@ def test_the_recipe_killed_in_the_middle_of_an_epoch_gives_the_same_table(
     assert any(step >= last for step in steps(process.stderr))
     os.killpg(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    assert toy.run_processes(killed)
+    assert processes.run_processes(killed)
     first, *_ = steps((killed.folder / "log0.txt").read_text().splitlines())
     assert first > 0
     assert killed.results() == whole_recipe.results()

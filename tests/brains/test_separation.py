@@ -11,7 +11,8 @@ from torch import nn
 from speechbrain_fusion.data import Batch
 from speechbrain_fusion.losses import latent_loss, pit_si_sdr_loss
 from speechbrain_fusion.models.unified import Separation
-from tests.brains import talkers, toy
+from tests.brains import processes, talkers
+from tests.brains.common import parameters
 from tests.brains.talkers import Separating, ToyMixtures, make_brain
 from tests.brains.test_distributed import assert_trained_as_one
 from tests.report.test_report import png_size
@@ -137,7 +138,7 @@ def trained(folder, granularity="tensor", weight=5.0):
     weights = {"separation": 1.0, "enhancement": weight}
     changes = {"loss_weights": weights, "gradient_modulation": modulation}
     brain = talkers.train(make_brain(folder, **changes))
-    return toy.parameters(brain)
+    return parameters(brain)
 
 
 def test_every_granularity_trains_another_network(tmp_path):
@@ -212,15 +213,15 @@ def test_settings_that_cannot_be(tmp_path, changes, message):
 def test_processes_train_as_one_with_their_batches_together(tmp_path, count, factor):
     one, many = tmp_path / "one", tmp_path / "many"
     options = {"grad_accumulation_factor": factor}
-    assert toy.run_processes(Separating(many, 1, options=options), count)
-    assert toy.run_processes(Separating(one, count * factor))
+    assert processes.run_processes(Separating(many, 1, options=options), count)
+    assert processes.run_processes(Separating(one, count * factor))
     conflicts = json.loads((one / "history.json").read_text())
     assert any(epoch["train_conflict_enhancement"] > 0 for epoch in conflicts)
     if factor == 1:
         assert_trained_as_one(many, count, one)
     else:
-        (alone,) = toy.load_ranks(one)
-        for left in toy.load_ranks(many, count):
+        (alone,) = processes.load_ranks(one)
+        for left in processes.load_ranks(many, count):
             torch.testing.assert_close(
                 left["parameters"], alone["parameters"], rtol=0, atol=1e-10
             )

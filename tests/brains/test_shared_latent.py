@@ -16,8 +16,8 @@ from tests.brains.unpaired import (
     history,
     make_brain,
     no_phase,
-    parameters,
     run,
+    state,
 )
 from tests.ranks import run_ranks
 
@@ -57,7 +57,7 @@ def test_stage_two_changes_nothing_of_stage_one(tmp_path, monkeypatch):
     original = brain._keep_latents
 
     def note(dataset):
-        kept.update(parameters(brain))
+        kept.update(state(brain))
         original(dataset)
 
     monkeypatch.setattr(brain, "_keep_latents", note)
@@ -67,10 +67,10 @@ def test_stage_two_changes_nothing_of_stage_one(tmp_path, monkeypatch):
 
 
 def test_stage_one_trains_the_speech_autoencoder_alone(tmp_path):
-    before = parameters(make_brain(tmp_path / "a"))
+    before = state(make_brain(tmp_path / "a"))
     brain = make_brain(tmp_path / "b")
     brain._learn_speech(datasets())
-    changed = {k for k, v in parameters(brain).items() if not torch.equal(v, before[k])}
+    changed = {k for k, v in state(brain).items() if not torch.equal(v, before[k])}
     assert changed
     assert all(name.startswith("speech.") for name in changed)
 
@@ -84,7 +84,7 @@ def test_the_lowest_validation_loss_is_tested(tmp_path, monkeypatch):
     def decide_so(self, epoch, loss, **terms):
         if isinstance(self, SharedLatentBrain):
             loss = next(losses)
-            states.append(parameters(self))
+            states.append(state(self))
         decide(self, epoch, loss, **terms)
 
     monkeypatch.setattr(EnhancementBrain, "_decide", decide_so)
@@ -178,7 +178,7 @@ def test_two_processes_train_as_one(tmp_path, own):
 import pathlib, torch
 from speechbrain.utils.distributed import ddp_init_group, if_main_process
 from speechbrain.utils.run_opts import RunOptions
-from tests.brains.unpaired import make_brain, datasets, parameters
+from tests.brains.unpaired import make_brain, datasets, state
 
 ddp_init_group(RunOptions(distributed_backend="gloo", device="cpu"))
 options = dict(distributed_launch=True, distributed_backend="gloo")
@@ -189,7 +189,7 @@ brain = make_brain(
 )
 brain.run(datasets())
 if if_main_process():
-    torch.save(parameters(brain), folder / "end.pt")
+    torch.save(state(brain), folder / "end.pt")
 """,
         tmp_path,
     )

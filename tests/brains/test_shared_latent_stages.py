@@ -7,20 +7,8 @@ import torch
 
 from speechbrain_fusion.brains import SharedLatentBrain, SpeechStage
 from speechbrain_fusion.data.manifest import write_manifest
+from tests.brains.common import Killed, dying
 from tests.brains.unpaired import datasets, make_brain, no_phase, run
-
-
-def die_at(cls, method, call):
-    """Make a method raise when it is called for the so many-th time."""
-    original, calls = getattr(cls, method), []
-
-    def dying(self, *args, **kwargs):
-        calls.append(1)
-        if len(calls) == call:
-            raise KeyboardInterrupt
-        return original(self, *args, **kwargs)
-
-    return dying
 
 
 @pytest.mark.parametrize(
@@ -38,8 +26,8 @@ def test_resuming_in_either_stage_changes_nothing(
     finished, tmp_path, monkeypatch, cls, method, call
 ):
     with monkeypatch.context() as patch:
-        patch.setattr(cls, method, die_at(cls, method, call))
-        with pytest.raises(KeyboardInterrupt):
+        patch.setattr(cls, method, dying(cls, method, call))
+        with pytest.raises(Killed):
             run(make_brain(tmp_path))
     # other random states than those of the first run
     torch.manual_seed(77)

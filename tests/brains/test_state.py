@@ -5,7 +5,7 @@ import numpy as np
 import torch
 
 from speechbrain_fusion.brains import Checkpointer
-from speechbrain_fusion.brains.state import History, RandomStates, gather
+from speechbrain_fusion.brains.state import History, RandomStates
 
 
 def draw():
@@ -61,7 +61,3 @@ def test_a_history_reads_back_what_it_saved(tmp_path):
         {"epoch": 1, "train_loss": 0.1 + 0.2, "valid_snr": math.pi},
         {"epoch": 2, "train_loss": -1.5},
     ]
-
-
-def test_one_process_gathers_its_own_value():
-    assert gather({"loss": 2.0}) == [{"loss": 2.0}]

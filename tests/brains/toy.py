@@ -1,20 +1,15 @@
-"""A task small enough to train in a second, and processes that train on it.
+"""A task small enough to train in a second.
 
 As a script, one process of several that torchrun starts: toy.py FOLDER BATCH_SIZE.
 """
 
 import functools
 import math
-import multiprocessing
 import os
-import random
-import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from multiprocessing.connection import wait
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -32,6 +27,7 @@ from speechbrain_fusion.data import Example
 from speechbrain_fusion.losses import si_sdr_loss, snr_loss
 from speechbrain_fusion.metrics import si_sdr, snr
 from speechbrain_fusion.models import BinauralTasNet
+from tests.brains.common import ON_CPU, parameters
 
 RATE = 8000
 TINY = {"N": 8, "L": 8, "B": 4, "H": 4, "S": 6, "P": 3, "X": 1, "R": 1}
@@ -135,8 +131,7 @@ def make_brain(
         "lr_annealing": annealing,
     }
     if not isinstance(options, RunOptions):
-        fixed = {"device": "cpu", "distributed_backend": "gloo", "noprogressbar": True}
-        options = {**fixed, **(options or {})}
+        options = {**ON_CPU, **(options or {})}
     return EnhancementBrain(
         {"enhancer": enhancer},
         functools.partial(torch.optim.Adam, lr=rate),
@@ -177,12 +172,6 @@ def evaluate(
     )
 
 
-def parameters(brain: EnhancementBrain) -> torch.Tensor:
-    """Return all parameters in one row."""
-    modules = brain.modules.parameters()
-    return torch.cat([p.detach().flatten().clone() for p in modules])
-
-
 @dataclass(frozen=True)
 class Run:
     """A training of two epochs with its test, and how its processes do it."""
@@ -212,115 +201,8 @@ def in_float64(folder: Path, batch_size: int, **changes: Any) -> Run:
     return Run(folder, batch_size, tiny_double_model, torch.float64, **changes)
 
 
-def load_ranks(folder: Path, count: int = 1) -> list[dict[str, Any]]:
-    """Return what the processes of a run left."""
-    return [torch.load(folder / f"rank{rank}.pt") for rank in range(count)]
-
-
 def _rank() -> int:
     return int(os.environ.get("RANK", 0))
-
-
-# -- processes that are killed ---------------------------------------------------
-
-
-class Calls:
-    """Count this process's function calls; at the fatal one SIGKILL its group."""
-
-    def __init__(self, fatal: int | None) -> None:
-        self.count, self.fatal, self.process = 0, fatal, os.getpid()
-
-    def __call__(self, frame: FrameType, event: str, argument: Any) -> None:
-        if event in ("call", "c_call"):
-            self.count += 1
-            # the loader's workers inherit the counter, but not its purpose
-            if self.count == self.fatal and os.getpid() == self.process:
-                os.killpg(0, signal.SIGKILL)
-
-
-def _be_process(
-    run: Run, rank: int, world: int, store: Path, fatal: int | None
-) -> None:
-    """Be one process of a run, in a group of its own, as torchrun would start it."""
-    os.setsid()
-    # for the loader's workers, as in a process that a shell starts
-    multiprocessing.set_start_method("fork", force=True)
-    log = os.open(run.folder / f"log{rank}.txt", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    torch.set_num_threads(1)
-    if world > 1:
-        os.environ |= {"RANK": f"{rank}", "LOCAL_RANK": f"{rank}"}
-        torch.distributed.init_process_group(
-            "gloo", init_method=store.as_uri(), rank=rank, world_size=world
-        )
-    calls = Calls(fatal)
-    sys.setprofile(calls)
-    left = run()
-    sys.setprofile(None)
-    torch.save(left | {"calls": calls.count}, run.folder / f"rank{rank}.pt")
-    if world > 1:
-        torch.distributed.barrier()
-        torch.distributed.destroy_process_group()
-
-
-def run_processes(
-    run: Run, world: int = 1, victim: int = 0, fatal: int | None = None
-) -> bool:
-    """Run as processes, all of which are killed when one comes to its fatal call.
-
-    Returns whether the run came to its end.
-    """
-    run.folder.mkdir(parents=True, exist_ok=True)
-    # forks of a process that has imported all, also what an optimizer imports
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__, "torch._dynamo"])
-    store = run.folder / f"store{len(list(run.folder.glob('store*')))}"
-    processes = [
-        context.Process(
-            target=_be_process,
-            args=(run, rank, world, store, fatal if rank == victim else None),
-        )
-        for rank in range(world)
-    ]
-    for process in processes:
-        process.start()
-    codes = _end(processes)
-    ended = not any(codes)
-    logs = [path.read_text()[-2000:] for path in sorted(run.folder.glob("log*.txt"))]
-    killed = fatal is not None and codes[victim] == -signal.SIGKILL
-    assert ended or killed, "\n".join([f"{codes}", *logs])
-    return ended
-
-
-def _end(processes: Sequence[multiprocessing.process.BaseProcess]) -> list[int | None]:
-    """Wait for all processes, or kill the others of one that fails; exit codes."""
-    left = list(processes)
-    while left:
-        # a deadlock must end
-        done = wait([process.sentinel for process in left], timeout=200)
-        left = [process for process in left if process.sentinel not in done]
-        for process in processes:
-            if process not in left:
-                process.join()
-        if not done or any(process.exitcode for process in processes):
-            for process in left:
-                process.kill()
-    return [process.exitcode for process in processes]
-
-
-def kill_and_finish(run: Run, calls: Sequence[int], seed: int) -> int:
-    """Kill a run up to three times, then let it end; returns how often it was killed.
-
-    `calls` are those of each process of a whole run: one of any process's is fatal.
-    """
-    draw = random.Random(seed)
-    for kills in range(3):
-        victim = draw.randrange(len(calls))
-        if run_processes(run, len(calls), victim, draw.randrange(1, calls[victim])):
-            return kills
-    assert run_processes(run, len(calls))
-    return 3
 
 
 def main(folder: str, batch_size: str) -> None:

@@ -16,6 +16,7 @@ from speechbrain_fusion.brains import Checkpointer, SharedLatentBrain, TrainLog
 from speechbrain_fusion.data import Example
 from speechbrain_fusion.metrics import si_sdr
 from speechbrain_fusion.models import SharedLatentEnhancer, SpeechAutoencoder
+from tests.brains.common import ON_CPU
 
 RATE, TIME = 8000, 600
 SPEECH_LOSSES = {
@@ -40,6 +41,7 @@ LOSSES = {
     "invariance": losses.latent_match_loss,
     "remix": losses.anchor_loss,
 }
+WEIGHTS = {**dict.fromkeys(LOSSES, 1.0), "prior": 0.001}
 
 
 class ToyClips(Dataset):
@@ -108,7 +110,7 @@ def make_brain(
         "sample_rate": RATE,
         "output_folder": str(folder),
         "losses": LOSSES,
-        "loss_weights": {**dict.fromkeys(LOSSES, 1.0), "prior": 0.001},
+        "loss_weights": WEIGHTS,
         "gradient_modulation": {"main": "reconstruction", "granularity": "none"},
         "valid_metrics": {},
         "metrics": {"si_sdr": si_sdr},
@@ -134,31 +136,27 @@ def make_brain(
         "speech_checkpoint": None,
         **changes,
     }
-    fixed = {"device": "cpu", "distributed_backend": "gloo", "noprogressbar": True}
     return SharedLatentBrain(
         {"enhancer": enhancer},
         adam,
         hparams,
-        {**fixed, **(options or {})},
+        {**ON_CPU, **(options or {})},
         Checkpointer(
             folder / "save", {"enhancer": enhancer, "epoch_counter": counters[1]}
         ),
     )
 
 
-def parameters(brain: SharedLatentBrain) -> dict[str, torch.Tensor]:
+def state(brain: SharedLatentBrain) -> dict[str, torch.Tensor]:
     """Return everything that a checkpoint of the networks holds."""
-    state = brain.enhancer.state_dict()
-    return {k: v.clone() for k, v in state.items() if torch.is_tensor(v)}
-
-
-WEIGHTS = {**dict.fromkeys(LOSSES, 1.0), "prior": 0.001}
+    found = brain.enhancer.state_dict()
+    return {k: v.clone() for k, v in found.items() if torch.is_tensor(v)}
 
 
 def run(brain: SharedLatentBrain) -> dict[str, torch.Tensor]:
     """Train and test both stages."""
     brain.run(datasets())
-    return parameters(brain)
+    return state(brain)
 
 
 def history(folder: Path, name: str = "history.json") -> list[dict[str, float]]:

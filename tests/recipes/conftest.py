@@ -1,12 +1,12 @@
 """What tests of recipes share."""
 
 import importlib.util
-import logging
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.recipes.running import as_before
 
 
 @pytest.fixture
@@ -15,9 +15,6 @@ def load_recipe(
 ) -> Iterator[Callable[[Path], Callable]]:
     """Load a script's main, to run in this process; undo what it does to it."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
 
     def load(script: Path) -> Callable:
         name = f"{script.parent.name}_{script.stem}"
@@ -28,8 +25,13 @@ def load_recipe(
         spec.loader.exec_module(module)
         return module.main
 
-    yield load
-    for handler in set(root.handlers) - set(handlers):
-        handler.close()
-    root.handlers[:] = handlers
-    root.setLevel(level)
+    with as_before():
+        yield load
+
+
+@pytest.fixture
+def run_here(
+    request: pytest.FixtureRequest, load_recipe: Callable[[Path], Callable]
+) -> Callable:
+    """Run the recipe of a test's module, its `TRAIN`, in this process."""
+    return load_recipe(request.module.TRAIN)

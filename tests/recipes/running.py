@@ -1,26 +1,49 @@
 """Recipes as a user runs them."""
 
-import os
+import contextlib
+import csv
+import logging
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).parents[2]
+from tests.ranks import run_process
 
 
 def run_script(
     script: Path, arguments: Sequence[str], folder: Path
-) -> subprocess.CompletedProcess:
+) -> subprocess.CompletedProcess[str]:
     """Run a script from a folder of one's own."""
-    return subprocess.run(
-        [sys.executable, str(script), *map(str, arguments)],
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run_process([sys.executable, script, *arguments], folder)
+
+
+@contextlib.contextmanager
+def as_before() -> Iterator[None]:
+    """Undo what a run does to the process: logging and the hook for errors."""
+    hook, root = sys.excepthook, logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        yield
+    finally:
+        sys.excepthook = hook
+        for handler in set(root.handlers) - set(handlers):
+            handler.close()
+        root.handlers[:] = handlers
+        root.setLevel(level)
+
+
+def read_rows(path: Path | str) -> list[dict[str, str]]:
+    """Read a table."""
+    with open(path, encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def command_line(name: str, settings: Mapping[str, Any]) -> list[str]:
+    """Write a YAML of a recipe and changes of its keys, without those that are None."""
+    given = [f"--{key}={x}" for key, x in settings.items() if x is not None]
+    return [f"hparams/{name}.yaml", *given]
 
 
 def last_line(text: str) -> str:

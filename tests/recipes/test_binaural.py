@@ -1,13 +1,13 @@
-import csv
 import json
 from pathlib import Path
 
 import pytest
 import soundfile
 
-from speechbrain_fusion.brains.launch import resolve_include
+from speechbrain_fusion.brains.settings import resolve_include
 from tests.data.clarity_tree import write_tree
-from tests.recipes.running import ROOT, last_line, run_script
+from tests.ranks import ROOT
+from tests.recipes.running import command_line, last_line, read_rows, run_script
 
 TRAIN = ROOT / "recipes" / "binaural" / "train.py"
 SMALL = {
@@ -21,21 +21,13 @@ FILES = ("test_items.csv", "test_summary.json", "history.json", "run.png")
 
 
 def make_arguments(name, recordings, **changes):
-    changes = {**SMALL, "data_folder": recordings, **changes}
-    given = [f"--{key}={value}" for key, value in changes.items() if value is not None]
-    return [f"hparams/{name}.yaml", *given]
-
-
-@pytest.fixture
-def run_here(load_recipe):
-    return load_recipe(TRAIN)
+    return command_line(name, {**SMALL, "data_folder": recordings, **changes})
 
 
 def check_results(out, rate):
     """Check all that a run leaves behind."""
     assert all((out / file).stat().st_size > 0 for file in FILES)
-    with open(out / "test_items.csv", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_rows(out / "test_items.csv")
     assert len(rows) == 3
     expected = {"si_sdr_enhanced_left", "pesq_unprocessed_right", "mbstoi_enhanced"}
     assert expected <= rows[0].keys()

@@ -1,8 +1,7 @@
-import csv
-
 import pytest
 
-from tests.recipes.running import ROOT, run_script
+from tests.ranks import ROOT
+from tests.recipes.running import read_rows, run_script
 from tests.recipes.test_binaural import SMALL
 
 COMPARE = ROOT / "recipes" / "binaural" / "compare.py"
@@ -24,8 +23,7 @@ def test_a_comparison_is_written_and_goes_on_where_it_stopped(tmp_path, recordin
     done = compare(tmp_path, *chosen, "--only", "independent", "sum", *options)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert (tmp_path / "out/independent/2/test_items.csv").stat().st_mtime_ns == kept
-    with open(tmp_path / "out/comparison.csv", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_rows(tmp_path / "out/comparison.csv")
     assert {row["system"] for row in rows} == {"independent", "sum"}
     metrics = ["si_sdr", "snr", "pesq", "stoi", "mbstoi", "ild_error", "itd_error"]
     assert [row["metric"] for row in rows[::2]] == metrics

@@ -1,4 +1,3 @@
-import csv
 import json
 import shlex
 
@@ -10,8 +9,8 @@ from speechbrain_fusion.brains import start_run
 from speechbrain_fusion.brains.compare import read_variants
 from speechbrain_fusion.data import write_demo_daps
 from tests.data.daps_tree import write_daps, write_noises, write_rooms
-from tests.ranks import torchrun
-from tests.recipes.running import ROOT, run_script
+from tests.ranks import ROOT, torchrun
+from tests.recipes.running import command_line, read_rows, run_script
 
 RECIPE = ROOT / "recipes" / "daps_noisex"
 TRAIN = RECIPE / "train.py"
@@ -40,9 +39,14 @@ TERMS += ("latent", "prior", "anchor", "spread", "invariance")
 
 @pytest.fixture
 def corpus(tmp_path):
-    write_daps(tmp_path / "daps", scripts=("script1", "script2"))
-    write_noises(tmp_path / "noise")
-    return {"data_folder": tmp_path / "daps", "noise_folder": tmp_path / "noise"}
+    return write_corpus(tmp_path)
+
+
+def write_corpus(folder):
+    """Write a small DAPS and noises; return the keys of the YAML for them."""
+    write_daps(folder / "daps", scripts=("script1", "script2"))
+    write_noises(folder / "noise")
+    return {"data_folder": folder / "daps", "noise_folder": folder / "noise"}
 
 
 @pytest.fixture(scope="module")
@@ -50,19 +54,8 @@ def demo_daps(tmp_path_factory):
     return write_demo_daps(tmp_path_factory.mktemp("demo") / "daps")
 
 
-@pytest.fixture
-def run_here(load_recipe):
-    return load_recipe(TRAIN)
-
-
 def make_arguments(name, corpus, **changes):
-    given = {**corpus, **SMALL, **changes}
-    return [f"hparams/{name}.yaml", *(f"--{k}={v}" for k, v in given.items())]
-
-
-def read_rows(path):
-    with open(path, encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return command_line(name, {**corpus, **SMALL, **changes})
 
 
 @pytest.mark.slow

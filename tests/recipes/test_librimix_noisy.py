@@ -1,4 +1,3 @@
-import csv
 import json
 import re
 from pathlib import Path
@@ -6,9 +5,10 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from speechbrain_fusion.brains.launch import resolve_include
+from speechbrain_fusion.brains.settings import resolve_include
 from tests.data.librimix_tree import write, write_sources, write_tree
-from tests.recipes.running import ROOT, last_line, run_script
+from tests.ranks import ROOT
+from tests.recipes.running import command_line, last_line, read_rows, run_script
 
 RECIPE = ROOT / "recipes" / "librimix_noisy"
 TRAIN = RECIPE / "train.py"
@@ -44,24 +44,13 @@ def make_arguments(name, tree, **changes):
         "examples": 1,
         **changes,
     }
-    given = [f"--{key}={value}" for key, value in small.items() if value is not None]
-    return [f"hparams/{name}.yaml", *given]
+    return command_line(name, small)
 
 
 @pytest.fixture
 def tree(tmp_path):
     write_tree(tmp_path / "librimix")
     return tmp_path / "librimix"
-
-
-@pytest.fixture
-def run_here(load_recipe):
-    return load_recipe(TRAIN)
-
-
-def read_rows(path):
-    with open(path, encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def check_results(out, talkers=2, files=FILES, items=3, rate=8000):

@@ -1,5 +1,6 @@
 """Every recipe ends with a model folder, and can begin with one."""
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -8,46 +9,38 @@ import soundfile
 import torch
 
 from speechbrain_fusion.inference import SpeechSeparator, load
-from tests.data.daps_tree import write_daps, write_noises
-from tests.data.librimix_tree import voice, write, write_tree
-from tests.data.test_timit import write_timit
+from tests.data.librimix_tree import write_tree
+from tests.ranks import ROOT
 from tests.recipes import (
     test_binaural,
     test_daps_noisex,
     test_librimix_noisy,
     test_timit,
 )
-from tests.recipes.running import ROOT
 
 
-def binaural(folder, recordings, **changes):
-    return test_binaural.make_arguments("back", recordings, **changes)
+def binaural(folder, recordings):
+    return functools.partial(test_binaural.make_arguments, "back", recordings)
 
 
-def librimix_noisy(folder, recordings, **changes):
-    if not (folder / "librimix").exists():
-        write_tree(folder / "librimix")
-    return test_librimix_noisy.make_arguments("small", folder / "librimix", **changes)
+def librimix_noisy(folder, recordings):
+    write_tree(folder / "librimix")
+    tree = folder / "librimix"
+    return functools.partial(test_librimix_noisy.make_arguments, "small", tree)
 
 
-def timit(folder, recordings, **changes):
-    for number in range(5):
-        write(folder / "noise" / f"n{number}.wav", voice(60000, number), 16000)
-    write_timit(folder / "timit")
-    corpus = {"data_folder": folder / "timit", "noise_folder": folder / "noise"}
-    return test_timit.make_arguments("small", corpus, **changes)
+def timit(folder, recordings):
+    corpus = test_timit.write_corpus(folder)
+    return functools.partial(test_timit.make_arguments, "small", corpus)
 
 
-def daps_noisex(folder, recordings, name="small", **changes):
-    if not (folder / "daps").exists():
-        write_daps(folder / "daps", scripts=("script1", "script2"))
-        write_noises(folder / "noise")
-    corpus = {"data_folder": folder / "daps", "noise_folder": folder / "noise"}
-    return test_daps_noisex.make_arguments(name, corpus, **changes)
+def daps_noisex(folder, recordings, name="small"):
+    corpus = test_daps_noisex.write_corpus(folder)
+    return functools.partial(test_daps_noisex.make_arguments, name, corpus)
 
 
-def daps_noisex_masks(folder, recordings, **changes):
-    return daps_noisex(folder, recordings, "cirm", **changes)
+def daps_noisex_masks(folder, recordings):
+    return daps_noisex(folder, recordings, "cirm")
 
 
 RECIPES = [binaural, librimix_noisy, timit, daps_noisex, daps_noisex_masks]
@@ -78,7 +71,8 @@ def test_a_run_ends_with_a_model_and_begins_with_one(
 ):
     folder = ROOT / "recipes" / recipe.__name__.removesuffix("_masks")
     main = load_recipe(folder / "train.py")
-    main(recipe(tmp_path, recordings))
+    make_arguments = recipe(tmp_path, recordings)
+    main(make_arguments())
     assert f"model            {Path('out') / 'model'}" in capfd.readouterr().out
     model = load("out/model")
     assert model.config["recipe"] == folder.name
@@ -90,7 +84,7 @@ def test_a_run_ends_with_a_model_and_begins_with_one(
     )
 
     changes = {"output_folder": "again", "init_from": "out/model", "lr": 1e-12}
-    main(recipe(tmp_path, recordings, **changes))
+    main(make_arguments(**changes))
     assert "everything matches" in Path("again/log.txt").read_text()
     assert not Path("again/speech_history.json").exists()
     # at that rate nothing is learned

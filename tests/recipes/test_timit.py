@@ -1,4 +1,3 @@
-import csv
 import json
 import shlex
 
@@ -11,8 +10,8 @@ from speechbrain_fusion.brains.compare import read_variants
 from tests.data.librimix_tree import voice, write
 from tests.data.test_paired import write_pairs
 from tests.data.test_timit import write_timit
-from tests.ranks import torchrun
-from tests.recipes.running import ROOT, last_line, run_script
+from tests.ranks import ROOT, torchrun
+from tests.recipes.running import command_line, last_line, read_rows, run_script
 
 RECIPE = ROOT / "recipes" / "timit"
 TRAIN = RECIPE / "train.py"
@@ -35,25 +34,19 @@ METRICS = ("si_sdr", "llr", "wss", "segsnr")
 
 @pytest.fixture
 def corpus(tmp_path):
+    return write_corpus(tmp_path)
+
+
+def write_corpus(folder):
+    """Write a small TIMIT and noises; return the keys of the YAML for them."""
     for number in range(5):
-        write(tmp_path / "noise" / f"n{number}.wav", voice(60000, number), 16000)
-    write_timit(tmp_path / "timit")
-    return {"data_folder": tmp_path / "timit", "noise_folder": tmp_path / "noise"}
-
-
-@pytest.fixture
-def run_here(load_recipe):
-    return load_recipe(TRAIN)
+        write(folder / "noise" / f"n{number}.wav", voice(60000, number), 16000)
+    write_timit(folder / "timit")
+    return {"data_folder": folder / "timit", "noise_folder": folder / "noise"}
 
 
 def make_arguments(name, corpus, **changes):
-    given = {**corpus, **SMALL, **changes}
-    return [f"hparams/{name}.yaml", *(f"--{k}={v}" for k, v in given.items())]
-
-
-def read_rows(path):
-    with open(path, encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return command_line(name, {**corpus, **SMALL, **changes})
 
 
 @pytest.mark.slow
