@@ -1,0 +1,174 @@
+"""A Python that has imported what commands need, and forks for each of them.
+
+Most of a short command's time is its imports. `start` begins a server and writes
+programs `python`, `torchrun` and `speechbrain-fusion` that let it do their work: the
+scripts run as they would, in a process, folder and environment of their own.
+
+As a script: preloaded.py serve SOCKET; preloaded.py run SOCKET ARGUMENTS.
+"""
+
+import array
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+PROGRAM = """\
+#!{python} -ES
+import sys
+sys.path.insert(0, {here!r})
+import preloaded
+sys.exit(preloaded.ask({socket!r}, {python!r}, {arguments} + sys.argv[1:]))
+"""
+PROGRAMS = {
+    "python": "[]",
+    "torchrun": '["-m", "torch.distributed.run"]',
+    "speechbrain-fusion": '["-m", "speechbrain_fusion.cli"]',
+}
+# modules that may be run by the server; others get a Python of their own
+MODULES = ("torch.distributed.run", "speechbrain_fusion.cli")
+STREAMS = (0, 1, 2)
+
+
+def start(folder: Path) -> "subprocess.Popen[bytes]":
+    """Write the programs and start the server; it ends with its process group."""
+    address = str(folder / "socket")
+    for name, arguments in PROGRAMS.items():
+        path = folder / name
+        here = str(Path(__file__).parent)
+        values = {"python": sys.executable, "here": here, "socket": address}
+        path.write_text(PROGRAM.format(arguments=arguments, **values))
+        path.chmod(0o755)
+    command = [sys.executable, __file__, "serve", address]
+    server = subprocess.Popen(command, start_new_session=True)
+    while not os.path.exists(address):
+        assert server.poll() is None, "the server ended"
+        time.sleep(0.05)
+    return server
+
+
+# -- the programs ------------------------------------------------------------------
+
+
+def ask(address: str, python: str, arguments: list[str]) -> int:
+    """Let the server run a script, or run anything else in this process's place."""
+    if arguments[:1] == ["-u"]:
+        arguments = arguments[1:]
+    module = arguments[1] if arguments[:1] == ["-m"] else None
+    script = bool(arguments) and not arguments[0].startswith("-")
+    ours = arguments[:1] == ["-c"] and "import speechbrain_fusion" in arguments[1]
+    if not script and not ours and module not in MODULES:
+        os.execv(python, [python, *arguments])
+    request = {"arguments": arguments, "folder": os.getcwd(), "environ": {**os.environ}}
+    with socket.socket(socket.AF_UNIX) as channel:
+        channel.connect(address)
+        handles = array.array("i", STREAMS)
+        channel.sendmsg(
+            [b"."], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, handles.tobytes())]
+        )
+        channel.sendall(json.dumps(request).encode() + b"\n")
+        with channel.makefile() as answers:
+            worker = int(answers.readline())
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda which, _: os.kill(worker, which))
+            return int(answers.readline())
+
+
+# -- the server --------------------------------------------------------------------
+
+
+def serve(address: str) -> None:
+    """Answer requests, each in a process of its own, until the end."""
+    preload()
+    # children are waited for by those that fork them
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(address + ".new")
+        listener.listen(16)
+        os.rename(address + ".new", address)
+        while True:
+            channel, _ = listener.accept()
+            if os.fork() == 0:
+                listener.close()
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                answer(channel)
+            channel.close()
+
+
+def preload() -> None:
+    """Import what commands take long to import."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot
+
+    import speechbrain_fusion.brains
+    import speechbrain_fusion.cli
+    import speechbrain_fusion.data
+    import speechbrain_fusion.inference
+    import speechbrain_fusion.models
+    import speechbrain_fusion.report  # noqa: F401
+
+
+def answer(channel: socket.socket) -> None:
+    """Run one request and say how it ended."""
+    _, ancillary, _, _ = channel.recvmsg(1, socket.CMSG_SPACE(3 * 4))
+    handles = array.array("i")
+    handles.frombytes(ancillary[0][2])
+    request = json.loads(channel.makefile().readline())
+    worker = os.fork()
+    if worker == 0:
+        channel.close()
+        work(request, list(handles))
+    channel.sendall(f"{worker}\n".encode())
+    _, status = os.waitpid(worker, 0)
+    channel.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+    os._exit(0)
+
+
+def work(request: dict, handles: list[int]) -> None:
+    """Become the process that was asked for."""
+    import atexit
+    import runpy
+    import traceback
+
+    for stream, handle in zip(STREAMS, handles, strict=True):
+        os.dup2(handle, stream)
+        os.close(handle)
+    os.chdir(request["folder"])
+    os.environ.clear()
+    os.environ.update(request["environ"])
+    sys.executable = os.path.join(os.environ["PROGRAMS"], "python")
+    sys.path[:0] = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    arguments = request["arguments"]
+    code = 0
+    try:
+        if arguments[0] == "-m":
+            sys.argv = arguments[1:]
+            runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+        elif arguments[0] == "-c":
+            sys.argv = ["-c", *arguments[2:]]
+            exec(arguments[1], {"__name__": "__main__"})
+        else:
+            sys.argv = arguments
+            sys.path.insert(0, os.path.dirname(os.path.abspath(arguments[0])))
+            runpy.run_path(arguments[0], run_name="__main__")
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    serve(sys.argv[2])
