@@ -15,7 +15,7 @@ from speechbrain_fusion.metrics.comparison import (
     read_scores,
 )
 from speechbrain_fusion.metrics.info import FEATURE_METRICS, metric_info
-from speechbrain_fusion.report.figures import import_pyplot
+from speechbrain_fusion.report.figures import import_pyplot, save_figure
 
 Tables = Mapping[str, Sequence[Path]]
 COLUMNS = ["metric", "unit", "system", "unprocessed", "mean", "spread", "trainings"]
@@ -192,17 +192,13 @@ def markdown_table(rows: Sequence[Row], baselines: Sequence[str]) -> list[str]:
         [[name, *(_value(by_place[name, x]) for x in metrics)] for name in systems]
     )
     for baseline in baselines:
-        lines += [
-            "",
-            f"Difference from {baseline} (95 % interval over items; over trainings):",
-            "",
-        ]
-        others = [name for name in systems if name != baseline]
         cells = [
             [name, *(_difference(by_place[name, x], baseline) for x in metrics)]
-            for name in others
+            for name in systems
+            if name != baseline
         ]
-        lines += _markdown([header, *cells], first=True)
+        what = f"Difference from {baseline} (95 % interval over items; over trainings):"
+        lines += ["", what, "", *_markdown([header, *cells], first=True)]
     return lines
 
 
@@ -251,12 +247,11 @@ def draw_comparison(path: Path, rows: Sequence[Row], baseline: str) -> None:
     ImportError
         If matplotlib is not installed.
     """
-    pyplot = import_pyplot()
     metrics = list(dict.fromkeys(row.metric for row in rows))
     systems = sum(row.metric == metrics[0] for row in rows) - 1
     wide = min(len(metrics), PANELS_IN_A_ROW)
     high = -(-len(metrics) // wide)
-    figure, axes = pyplot.subplots(
+    figure, axes = import_pyplot().subplots(
         high,
         wide,
         figsize=(2.4 * wide + 1.2, (0.3 * systems + 0.9) * high + 0.4),
@@ -274,9 +269,7 @@ def draw_comparison(path: Path, rows: Sequence[Row], baseline: str) -> None:
         "dots are trainings",
         fontsize="medium",
     )
-    with written_whole(path, "wb") as file:
-        figure.savefig(file, dpi=120, format="png")
-    pyplot.close(figure)
+    save_figure(figure, path, dpi=120)
 
 
 def _draw_metric(axis: Any, rows: Sequence[Row], baseline: str) -> None:

@@ -38,6 +38,30 @@ def import_pyplot() -> Any:
     return pyplot
 
 
+def save_figure(figure: Any, path: Path, dpi: int) -> None:
+    """Write a figure as a PNG, and close it.
+
+    Arguments
+    ---------
+    figure : matplotlib.figure.Figure
+        The figure.
+    path : Path
+        The file; it appears, or is replaced, once it is whole.
+    dpi : int
+        Dots per inch.
+
+    Example
+    -------
+    >>> pyplot, path = import_pyplot(), getfixture("tmp_path") / "empty.png"
+    >>> save_figure(pyplot.figure(), path, dpi=50)
+    >>> path.read_bytes()[1:4]
+    b'PNG'
+    """
+    with written_whole(path, "wb") as file:
+        figure.savefig(file, dpi=dpi, format="png")
+    import_pyplot().close(figure)
+
+
 def draw_run(
     path: Path,
     history: Sequence[Mapping[str, float]],
@@ -65,31 +89,36 @@ def draw_run(
     ImportError
         If matplotlib is not installed.
     """
-    pyplot = import_pyplot()
     wide = len(example)
-    figure, axes = pyplot.subplots(
+    figure, axes = import_pyplot().subplots(
         3,
         wide,
         figsize=(4 + 3 * wide, 8),
         layout="constrained",
         height_ratios=(2, 3, 2),
     )
+    _draw_example(figure, axes, example, rate)
+    grid = axes[2, 0].get_gridspec()
+    for axis in axes[2]:
+        axis.remove()
+    draw_curve(figure.add_subplot(grid[2, :]), history, curves)
+    save_figure(figure, path, dpi=100)
+
+
+def _draw_example(
+    figure: Any, axes: np.ndarray, example: Mapping[str, Tensor], rate: int
+) -> None:
+    """Draw each signal in a column of its own, all on the same scales."""
     peak = max(float(x.nan_to_num().abs().max()) for x in example.values()) or 1.0
     loudest = max(decibels(x[0], rate).max() for x in example.values())
     for column, (title, signal) in enumerate(example.items()):
         _draw_waveform(axes[0, column], signal, rate, peak)
         axes[0, column].set_title(title)
         image = _draw_spectrogram(axes[1, column], signal[0], rate, loudest)
+    share = 0.15 / len(example)
     figure.colorbar(
-        image, ax=axes[1, :], label="dB re loudest cell", fraction=0.15 / wide, pad=0.01
+        image, ax=axes[1, :], label="dB re loudest cell", fraction=share, pad=0.01
     )
-    grid = axes[2, 0].get_gridspec()
-    for axis in axes[2]:
-        axis.remove()
-    draw_curve(figure.add_subplot(grid[2, :]), history, curves)
-    with written_whole(path, "wb") as file:
-        figure.savefig(file, dpi=100, format="png")
-    pyplot.close(figure)
 
 
 def _draw_waveform(axis: Any, signal: Tensor, rate: int, peak: float) -> None:

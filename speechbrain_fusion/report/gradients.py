@@ -9,7 +9,7 @@ import numpy as np
 from speechbrain.utils.logger import get_logger
 
 from speechbrain_fusion.data.files import written_whole
-from speechbrain_fusion.report.figures import import_pyplot
+from speechbrain_fusion.report.figures import import_pyplot, save_figure
 
 logger = get_logger(__name__)
 
@@ -62,8 +62,7 @@ def draw_gradients(path: Path, curve: Curve) -> None:
     ImportError
         If matplotlib is not installed.
     """
-    pyplot = import_pyplot()
-    figure, axes = pyplot.subplots(
+    figure, axes = import_pyplot().subplots(
         1, len(PANELS), figsize=(10, 3.2), layout="constrained"
     )
     for axis, (kind, label) in zip(axes, PANELS.items(), strict=True):
@@ -73,9 +72,7 @@ def draw_gradients(path: Path, curve: Curve) -> None:
     axes[0].set_ylim(-0.03, 1.03)
     axes[1].axhline(0, color="grey", linewidth=0.8)
     axes[1].legend(fontsize="small")
-    with written_whole(path, "wb") as file:
-        figure.savefig(file, dpi=110, format="png")
-    pyplot.close(figure)
+    save_figure(figure, path, dpi=110)
 
 
 def _draw_panel(axis: Any, curve: Curve, kind: str) -> None:

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from speechbrain_fusion.data.batch import Example
-from speechbrain_fusion.data.files import written_whole
-from speechbrain_fusion.report.figures import import_pyplot
+from speechbrain_fusion.report.figures import import_pyplot, save_figure
 
 # Frames of each item that are drawn.
 FRAMES = 60
@@ -75,11 +74,9 @@ def draw_latents(path: Path, latents: Mapping[str, Tensor]) -> None:
     ValueError
         If no two frames are finite.
     """
-    pyplot = import_pyplot()
     project = _principal_components(latents)
-    clean = project(latents[CLEAN])
     others = [name for name in latents if name != CLEAN]
-    figure, axes = pyplot.subplots(
+    figure, axes = import_pyplot().subplots(
         1,
         len(others),
         figsize=(1 + 4.5 * len(others), 4.5),
@@ -88,10 +85,10 @@ def draw_latents(path: Path, latents: Mapping[str, Tensor]) -> None:
         sharey=True,
         squeeze=False,
     )
-    for number, (axis, name) in enumerate(zip(axes[0], others, strict=True)):
-        points, color = project(latents[name]), f"C{number + 1}"
-        axis.scatter(*clean.T, s=8, alpha=0.5, color="C0", label=CLEAN, linewidths=0)
-        axis.scatter(*points.T, s=8, alpha=0.5, color=color, label=name, linewidths=0)
+    for number, (axis, name) in enumerate(zip(axes[0], others, strict=True), 1):
+        for shown, color in {CLEAN: "C0", name: f"C{number}"}.items():
+            places, style = project(latents[shown]).T, {"color": color, "label": shown}
+            axis.scatter(*places, s=8, alpha=0.5, linewidths=0, **style)
         distance = apart(latents[CLEAN], latents[name])
         axis.set_title(f"{name}: {distance:.2f} from clean", fontsize="medium")
         axis.set(xlabel="first principal component")
@@ -102,9 +99,7 @@ def draw_latents(path: Path, latents: Mapping[str, Tensor]) -> None:
         "from their mean)",
         fontsize="small",
     )
-    with written_whole(path, "wb") as file:
-        figure.savefig(file, dpi=110, format="png")
-    pyplot.close(figure)
+    save_figure(figure, path, dpi=110)
 
 
 def _principal_components(latents: Mapping[str, Tensor]) -> Any:
@@ -161,7 +156,6 @@ def draw_terms(path: Path, stages: Mapping[str, History]) -> None:
     ImportError
         If matplotlib is not installed.
     """
-    pyplot = import_pyplot()
     rows = [
         (stage, names[first : first + COLUMNS])
         for stage, history in stages.items()
@@ -170,7 +164,7 @@ def draw_terms(path: Path, stages: Mapping[str, History]) -> None:
     ]
     if not rows:
         return
-    figure, axes = pyplot.subplots(
+    figure, axes = import_pyplot().subplots(
         len(rows),
         COLUMNS,
         figsize=(2.6 * COLUMNS, 0.5 + 2.2 * len(rows)),
@@ -178,20 +172,23 @@ def draw_terms(path: Path, stages: Mapping[str, History]) -> None:
         squeeze=False,
     )
     for line, (stage, names) in zip(axes, rows, strict=True):
-        for axis in line[len(names) :]:
-            axis.remove()
-        for axis, name in zip(line, names, strict=False):
-            _draw_term(axis, stages[stage], name)
+        _draw_terms(line, stages[stage], names)
         line[0].set_ylabel(stage)
     axes[0, 0].legend(fontsize="small")
-    with written_whole(path, "wb") as file:
-        figure.savefig(file, dpi=100, format="png")
-    pyplot.close(figure)
+    save_figure(figure, path, dpi=100)
 
 
 def _terms(history: History) -> list[str]:
     names = dict.fromkeys(name for figures in history for name in figures)
     return [x.removeprefix("train_") for x in names if x.startswith("train_")]
+
+
+def _draw_terms(axes: np.ndarray, history: History, names: Sequence[str]) -> None:
+    """Draw a row of losses, and leave the rest of it empty."""
+    for axis in axes[len(names) :]:
+        axis.remove()
+    for axis, name in zip(axes, names, strict=False):
+        _draw_term(axis, history, name)
 
 
 def _draw_term(axis: Any, history: History, name: str) -> None:

@@ -85,17 +85,6 @@ def conditions_section(run: Run) -> Html:
         text = "No condition tells the items of the test apart."
         return tag("p", text, class_="missing")
     chosen = run.metric if run.metric in metrics else metrics[0]
-    options = [
-        tag("option", metric_text(x), value=x, selected=x == chosen) for x in metrics
-    ]
-    picker = tag(
-        "p",
-        tag("label", "Metric ", tag("select", *options, id="metric")),
-        tag("span", "unprocessed", class_="key unprocessed"),
-        tag("span", "enhanced", class_="key enhanced"),
-        tag("span", "small dots are items, large ones means", class_="legend"),
-        class_="picker",
-    )
     groups = [
         tag(
             "div",
@@ -106,7 +95,21 @@ def conditions_section(run: Run) -> Html:
         )
         for metric in metrics
     ]
-    return join([picker, *groups, _left_out(known, kinds)])
+    return join([_picker(metrics, chosen), *groups, _left_out(known, kinds)])
+
+
+def _picker(metrics: Sequence[str], chosen: str) -> Html:
+    """Make the choice of a metric, with the legend of the figures."""
+    options = [
+        tag("option", metric_text(x), value=x, selected=x == chosen) for x in metrics
+    ]
+    return tag(
+        "p",
+        tag("label", "Metric ", tag("select", *options, id="metric")),
+        *(tag("span", system, class_=f"key {system}") for system in SYSTEMS),
+        tag("span", "small dots are items, large ones means", class_="legend"),
+        class_="picker",
+    )
 
 
 def _left_out(

@@ -103,17 +103,10 @@ def curves_section(run: Run) -> Html:
 def _stage(run: Run, title: str, history: History) -> Html:
     heading = [tag("h3", title)] if title else []
     best = best_epoch(history, run.select()) if title != "speech autoencoder" else None
-    note = (
-        [
-            tag(
-                "p",
-                f"The dashed line is epoch {best}, the best by {_by(run)}.",
-                class_="note",
-            )
-        ]
-        if best is not None and len(history) > 1
-        else []
-    )
+    note = []
+    if best is not None and len(history) > 1:
+        text = f"The dashed line is epoch {best}, the best by {_by(run)}."
+        note = [tag("p", text, class_="note")]
     metrics = {*run.summary, *(run.settings.get("valid_metrics") or {})}
     drawn = [(p, figure(p, history, best)) for p in panels(history, metrics)]
     main = [x for panel, x in drawn if x and not panel.detail]

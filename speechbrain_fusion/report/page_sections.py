@@ -12,6 +12,7 @@ from speechbrain_fusion.report.page_run import (
     COMMAND,
     ENVIRONMENT,
     SETTINGS,
+    SUMMARY,
     Run,
     about_recipe,
     summary_systems,
@@ -132,7 +133,7 @@ def results_section(run: Run) -> Html:
     """
     if not run.summary:
         text = "The run has not been tested: there is no "
-        return tag("p", text, tag("code", "test_summary.json"), ".", class_="missing")
+        return tag("p", text, tag("code", SUMMARY), ".", class_="missing")
     references = [x for x in summary_systems(run.summary) if x not in SYSTEMS]
     header = ("metric", "unprocessed", "enhanced", "gain", *references)
     cells = [
@@ -215,10 +216,10 @@ def settings_section(run: Run) -> Html:
     known = versions(run.texts.get(ENVIRONMENT, ""))
     listed = [tag("div", tag("dt", k), tag("dd", x)) for k, x in known.items()]
     command = without_machine(run.texts.get(COMMAND, "").strip())
-    unknown = "The run has kept no command (command.txt)."
+    unknown = f"The run has kept no command ({COMMAND})."
     folds = {
-        "Configuration, hyperparams.yaml": run.texts.get(SETTINGS, ""),
-        "Environment, env.log": run.texts.get(ENVIRONMENT, ""),
+        f"Configuration, {SETTINGS}": run.texts.get(SETTINGS, ""),
+        f"Environment, {ENVIRONMENT}": run.texts.get(ENVIRONMENT, ""),
     }
     note = "Of absolute paths only the last two names are shown."
     return join(

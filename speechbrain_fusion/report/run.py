@@ -11,6 +11,7 @@ from speechbrain_fusion.data.files import written_whole
 from speechbrain_fusion.metrics.table import MetricTable, finite
 from speechbrain_fusion.metrics.text import condition_text, summary_text
 from speechbrain_fusion.report.figures import draw_run
+from speechbrain_fusion.report.page_run import HISTORY, ITEMS, SUMMARY
 
 
 def write_report(
@@ -49,15 +50,11 @@ def write_report(
     list of str
         Lines to print: the table, and where everything lies.
     """
-    table.write_csv(folder / "test_items.csv")
-    table.write_json(folder / "test_summary.json")
-    with written_whole(folder / "history.json") as file:
+    table.write_csv(folder / ITEMS)
+    table.write_json(folder / SUMMARY)
+    with written_whole(folder / HISTORY) as file:
         json.dump([finite(figures) for figures in history], file, indent=1)
-    files = {
-        "every test item": "test_items.csv",
-        "summary": "test_summary.json",
-        "learning curve": "history.json",
-    }
+    files = {"every test item": ITEMS, "summary": SUMMARY, "learning curve": HISTORY}
     lines = ["", summary_text(table), ""]
     if by is not None:
         lines += [_by_condition(table, by, listed or table.metrics()[:1]), ""]

@@ -6,6 +6,8 @@ from html.parser import HTMLParser
 from speechbrain_fusion.report.page import write_page
 
 VOID = {"br", "hr", "img", "input", "link", "meta"}
+# what the page writes before negative numbers
+MINUS = "\N{MINUS SIGN}"
 
 
 class Reader(HTMLParser):

@@ -14,7 +14,7 @@ import soundfile
 from speechbrain_fusion.report import page_players
 from speechbrain_fusion.report.page import policy, write_page
 from speechbrain_fusion.report.page_audio import load_sounds
-from tests.report.reader import content, read
+from tests.report.reader import MINUS, content, read
 from tests.report.runs import (
     RATE,
     SECONDS,
@@ -24,19 +24,6 @@ from tests.report.runs import (
     write_examples,
     write_run,
 )
-
-MINUS = "\N{MINUS SIGN}"
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return write_run(tmp_path_factory.mktemp("run"))
-
-
-@pytest.fixture(scope="module")
-def page(run):
-    return read(run)
-
 
 # -- self-contained ----------------------------------------------------------------
 

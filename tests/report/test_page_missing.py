@@ -6,22 +6,7 @@ import pytest
 
 from speechbrain_fusion.report.page import page_lines, write_page
 from tests.report.reader import read
-from tests.report.runs import (
-    HISTORY,
-    write_run,
-)
-
-MINUS = "\N{MINUS SIGN}"
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return write_run(tmp_path_factory.mktemp("run"))
-
-
-@pytest.fixture(scope="module")
-def page(run):
-    return read(run)
+from tests.report.runs import HISTORY, write_run
 
 
 def test_a_run_without_anything_but_settings_says_so(tmp_path):
@@ -83,6 +68,19 @@ def test_a_broken_file_is_named_and_the_page_of_before_stays(tmp_path, name):
         write_page(run)
     assert "\n" not in str(caught.value)
     assert (run / "report.html").read_bytes() == before
+    assert not [*run.glob(".*")]
+
+
+def test_a_full_disk_leaves_the_page_of_before(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    run = write_run(tmp_path / "run", {"scene00000": ["first"]})
+    (run / "report.html").write_text("precious")
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match=r"not written: No space left.*report\.html"):
+        write_page(run)
+    assert (run / "report.html").read_text() == "precious"
     assert not [*run.glob(".*")]
 
 

@@ -39,10 +39,8 @@ from speechbrain_fusion.report.page_text import (
     score_text,
     without_machine,
 )
+from tests.report.reader import MINUS
 from tests.report.runs import RATE, START, chirp
-
-MINUS = "\N{MINUS SIGN}"
-
 
 # -- HTML --------------------------------------------------------------------------
 
