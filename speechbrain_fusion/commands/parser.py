@@ -7,6 +7,7 @@ from speechbrain_fusion.commands.ending import EXIT_CODES, PROGRAM
 from speechbrain_fusion.commands.texts import EXAMPLES, TEXTS
 
 Commands = argparse._SubParsersAction  # what add_subparsers returns has no public name
+SHIPPED = "by default the one that ships with the package"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -69,12 +70,15 @@ def _add_model(parser: argparse.ArgumentParser, without: str) -> None:
         metavar="FOLDER",
         type=_name,
         help="a model folder, as every recipe's run ends with (OUTPUT_FOLDER/model), "
-        f"or a hub repository's name; {without}",
+        f"or the name of a repository of the Hugging Face hub; {without}",
     )
+
+
+def _add_trust(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trust",
         action="store_true",
-        help="let the model's YAML call anything it names: only for your own models",
+        help="let the model's YAML run any code it names: only for models you trust",
     )
 
 
@@ -84,7 +88,10 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
 
 def _add_quiet(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "-q", "--quiet", action="store_true", help="no progress bar, only errors"
+        "-q",
+        "--quiet",
+        action="store_true",
+        help="no progress bar and no messages but errors",
     )
 
 
@@ -112,6 +119,9 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
         help="a folder, in which the inputs' folders are kept; for one input file "
         "also a file",
     )
+
+
+def _add_conversion(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--channel",
         type=_number,
@@ -127,7 +137,7 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_enhance(commands: Commands) -> None:
-    _add_task(commands, "enhance", "by default the one that ships with the package")
+    _add_task(commands, "enhance", SHIPPED)
 
 
 def _add_separate(commands: Commands) -> None:
@@ -137,7 +147,9 @@ def _add_separate(commands: Commands) -> None:
 def _add_task(commands: Commands, task: str, model: str) -> None:
     parser = _command(commands, task, "files")
     _add_files(parser)
+    _add_conversion(parser)
     _add_model(parser, model)
+    _add_trust(parser)
     _add_device(parser)
     _add_force(parser)
     _add_quiet(parser)
@@ -146,21 +158,10 @@ def _add_task(commands: Commands, task: str, model: str) -> None:
 
 def _add_stream(commands: Commands) -> None:
     parser = _command(commands, "stream", "stream")
-    _add_model(parser, "by default the one that ships with the package")
+    _add_model(parser, SHIPPED)
+    _add_trust(parser)
     _add_device(parser)
-    parser.add_argument(
-        "--format",
-        choices=("auto", "wav", "s16le", "s24le", "s32le", "f32le"),
-        default="auto",
-        help="of the samples; auto (default): a WAV if the input begins as one, "
-        "otherwise s16le",
-    )
-    parser.add_argument(
-        "--rate", type=_count, help="of raw samples in Hz (default: the model's)"
-    )
-    parser.add_argument(
-        "--channels", type=_count, help="of raw samples (default: the model's)"
-    )
+    _add_samples(parser)
     parser.add_argument(
         "--block",
         type=_milliseconds,
@@ -177,12 +178,33 @@ def _add_stream(commands: Commands) -> None:
     _add_quiet(parser)
 
 
+def _add_samples(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--format",
+        choices=("auto", "wav", "s16le", "s24le", "s32le", "f32le"),
+        default="auto",
+        help="of the input; auto (default): a WAV if it begins as one, otherwise s16le",
+    )
+    parser.add_argument(
+        "--rate",
+        type=_count,
+        metavar="HZ",
+        help="sample rate of raw samples (default: the model's)",
+    )
+    parser.add_argument(
+        "--channels",
+        type=_count,
+        metavar="N",
+        help="number of channels of raw samples (default: the model's)",
+    )
+
+
 def _add_evaluate(commands: Commands) -> None:
     parser = _command(commands, "evaluate", "evaluate")
     for name, metavar, text in (
         ("reference", "REFERENCE", "clean file or folder"),
-        ("estimate", "ESTIMATE", "what is scored"),
-        ("--noisy", "NOISY", "the mixtures, to say what was gained"),
+        ("estimate", "ESTIMATE", "processed file or folder"),
+        ("--noisy", "NOISY", "unprocessed file or folder, to show what was gained"),
         ("--json", "FILE", "write summary, scores and reasons"),
         ("--csv", "FILE", "write a row per item"),
     ):
@@ -196,7 +218,10 @@ def _add_evaluate(commands: Commands) -> None:
         "(default: all that fit)",
     )
     parser.add_argument(
-        "--jobs", type=_count, help="processes (default: one per processor core)"
+        "--jobs",
+        type=_count,
+        metavar="N",
+        help="number of processes (default: one per processor core)",
     )
     _add_force(parser)
     _add_quiet(parser)
@@ -204,16 +229,21 @@ def _add_evaluate(commands: Commands) -> None:
 
 def _add_export(commands: Commands) -> None:
     parser = _command(commands, "export", "export")
-    _add_model(parser, "by default the one that ships with the package")
+    _add_model(parser, SHIPPED)
+    _add_trust(parser)
     parser.add_argument(
-        "-o", "--output", required=True, metavar="FILE.onnx", type=_name
+        *("-o", "--output"),
+        required=True,
+        metavar="FILE.onnx",
+        type=_name,
+        help="the file to write",
     )
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument(
-        "--step", action="store_true", help="the step (default for causal models)"
+        "--step", action="store_true", help="write the step: only of a causal model"
     )
     kind.add_argument(
-        "--offline", action="store_true", help="the whole (default for all others)"
+        "--offline", action="store_true", help="write the offline model: of any model"
     )
     _add_force(parser)
     _add_quiet(parser)
@@ -229,7 +259,7 @@ def _add_report(commands: Commands) -> None:
         *("-o", "--output"),
         metavar="FILE",
         type=_name,
-        help="by default RUN/report.html, anew",
+        help="the page (default: RUN/report.html, written anew)",
     )
     _add_force(parser)
     _add_quiet(parser)
@@ -252,7 +282,7 @@ def _add_recipe(commands: Commands) -> None:
 
 def _add_info(commands: Commands) -> None:
     parser = _command(commands, "info", "info")
-    _add_model(parser, "the one that ships with the package is always named")
+    _add_model(parser, "the one that ships with the package is always shown")
 
 
 def _name(text: str) -> str:

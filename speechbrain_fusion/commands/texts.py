@@ -22,17 +22,18 @@ EXAMPLES = """\
 """
 
 FILES = """\
-Several files go through the model together. An input that cannot be used is told
-at the end and stops no other; what is there already is not overwritten and told
-likewise. OUT is a file if there is one input file and OUT has a suffix (.wav),
-otherwise a folder."""
+A file that cannot be processed does not stop the others: it is reported at the end,
+and so is an output that exists already and is not overwritten without --force. OUT is
+a file if there is one input file and OUT has a suffix (.wav), otherwise a folder."""
 
 TEXTS = {
     "enhance": Text(
         "take the noise out of speech recordings",
         f"""\
-Take the noise out of speech recordings. Rate, channels, length, level and the
-cues of both ears stay as they are.
+Take the noise out of speech recordings. The output has the input's sample rate,
+channels, length and level, and nothing above half of the model's sample rate. A model
+of two ears needs two channels and processes them together; the one that ships with the
+package is of that kind, at 16 kHz. A model of one channel processes each on its own.
 {FILES}""",
         """\
   speechbrain-fusion enhance noisy.wav -o enhanced.wav
@@ -41,10 +42,11 @@ cues of both ears stay as they are.
 """,
     ),
     "separate": Text(
-        "give each talker of a mixture a file",
+        "write each talker of a mixture to a file",
         f"""\
-Give each talker of a mixture a file: those of a.wav become a_1.wav, a_2.wav and
-so on. A talker keeps its file to the end.
+Write each talker of a mixture to a file of its own: a.wav becomes a_1.wav, a_2.wav and
+so on. A talker stays in the same file to the end. Of several channels choose one by
+--channel.
 {FILES}""",
         """\
   speechbrain-fusion separate mixture.wav -o talkers/ --model results/small/model
@@ -52,13 +54,14 @@ so on. A talker keeps its file to the end.
 """,
     ),
     "stream": Text(
-        "process sound as it comes, from stdin to stdout",
+        "process sound while it is recorded, from stdin to stdout",
         """\
-Process sound as it comes, from stdin to stdout. The input is a WAV (also one whose
-header states no length, as programs write into pipes) or raw samples, little
-endian, channels interleaved; the output has the same format. Only causal models,
-at their own rate. As many samples come out as go in, late by the model's latency
-(and the block that is being filled); --align takes the latency out.""",
+Process sound while it is recorded, from stdin to stdout. The input is a WAV (also one
+whose header states no length, as programs write into pipes) or raw samples, little
+endian, channels interleaved; the output has the same format. The model has to be
+causal, and the input has to have its sample rate. As many samples come out as go in,
+delayed by the model's latency (and by the block that is being filled); --align removes
+the latency.""",
         """\
   arecord -q -f S16_LE -c 2 -r 16000 -t raw \\
       | speechbrain-fusion stream | aplay -q -f S16_LE -c 2 -r 16000 -t raw
@@ -68,14 +71,14 @@ at their own rate. As many samples come out as go in, late by the model's latenc
 """,
     ),
     "evaluate": Text(
-        "score estimates against their references",
+        "score processed recordings against clean ones",
         """\
-Score estimates against their references. REFERENCE and ESTIMATE are two files, or
+Score processed recordings against clean ones. REFERENCE and ESTIMATE are two files, or
 two folders whose .wav, .flac and .ogg files have the same relative names (the suffix
-may differ). Rates and channels must agree, and lengths to 0.1 s: the longer one's end
-is left out.
+may differ). Sample rates and channels have to agree, and lengths to 0.1 s: the end of
+the longer one is left out.
 PESQ and the composite measures are scored at 16 kHz (8 kHz below that rate), other
-rates are resampled. What cannot be scored is told with the reason.""",
+rates are resampled. What cannot be scored is listed with the reason.""",
         """\
   speechbrain-fusion evaluate clean.wav enhanced.wav
   speechbrain-fusion evaluate clean/ enhanced/ --noisy noisy/ --csv scores.csv
@@ -85,19 +88,20 @@ rates are resampled. What cannot be scored is told with the reason.""",
     "export": Text(
         "write a model as ONNX",
         """\
-Write a model as ONNX. The step maps a block of samples and the state to the
-processed block and the new state, for streams; the offline model maps whole
-signals of any length. Needs the extra: pip install "speechbrain-fusion[export]".""",
+Write a model as ONNX. A causal model becomes a step by default, for streams: it maps a
+block of samples and a state to the processed block and the next state. Any other
+becomes an offline model, which maps whole signals of any length. Both are compared with
+PyTorch first. Needs the extra: pip install "speechbrain-fusion[export]".""",
         """\
   speechbrain-fusion export --model results/fusion/model -o step.onnx
   speechbrain-fusion export --model results/small/model -o model.onnx --offline
 """,
     ),
     "report": Text(
-        "write a run's page to look at and listen to",
+        "write a page about a training run",
         """\
-Write a run's page to look at and listen to. RUN is a recipe's output folder; the
-page is one file that needs no network.""",
+Write a page about a training run: scores, players, learning curves, configuration. RUN
+is a recipe's output folder; the page is one HTML file that needs no network.""",
         """\
   speechbrain-fusion report results/fusion
   speechbrain-fusion report results/fusion -o fusion.html
@@ -116,8 +120,8 @@ which recipes there are.""",
 """,
     ),
     "info": Text(
-        "say versions, devices, what is installed and what a model is",
-        "Say versions, devices, what is installed and what a model is.",
+        "show versions, devices, optional packages and what a model is",
+        "Show versions, devices, optional packages and what a model is.",
         """\
   speechbrain-fusion info
   speechbrain-fusion info --model results/fusion/model

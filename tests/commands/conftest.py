@@ -67,3 +67,9 @@ def here(tmp_path, monkeypatch):
         signal = 0.1 * rng.standard_normal((3000, channels))
         soundfile.write(path, signal, RATE, "PCM_16")
     return tmp_path
+
+
+def signal(path: Path | str) -> torch.Tensor:
+    """Read a recording: [channels, time]."""
+    samples, _ = soundfile.read(path, dtype="float32", always_2d=True)
+    return torch.from_numpy(samples.T.copy())

@@ -7,10 +7,10 @@ import os
 import numpy as np
 import pytest
 import soundfile
-import torch
 
 from speechbrain_fusion.metrics import pesq, si_sdr, stoi
 from speechbrain_fusion.metrics.comparison import compare_csv
+from tests.commands.conftest import signal
 from tests.commands.shell import run
 from tests.conftest import write_voice
 
@@ -30,11 +30,6 @@ def folders(tmp_path, monkeypatch):
             path.parent.mkdir(parents=True, exist_ok=True)
             soundfile.write(path, clean + level * rng.standard_normal(RATE), RATE)
     return tmp_path
-
-
-def signal(path):
-    samples, _ = soundfile.read(path, dtype="float32", always_2d=True)
-    return torch.from_numpy(samples.T.copy())
 
 
 def test_two_files(folders):

@@ -12,13 +12,8 @@ import torch
 
 from speechbrain_fusion.inference.audio_writing import AudioWriter
 from speechbrain_fusion.inference.load import load
-from tests.commands.conftest import RATE
+from tests.commands.conftest import RATE, signal
 from tests.commands.shell import run
-
-
-def signal(path):
-    samples, _ = soundfile.read(path, dtype="float32", always_2d=True)
-    return torch.from_numpy(samples.T.copy())
 
 
 def contents(folder):

@@ -27,7 +27,7 @@ def noise(samples, channels=2):
 def expected(folder, data, samples):
     model = load(folder)
     call = getattr(model, model.system.task)
-    return call(torch.from_numpy(samples.decode(data)), RATE).numpy()
+    return call(torch.from_numpy(samples.decode(data).copy()), RATE).numpy()
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
