@@ -1,23 +1,29 @@
 """LLR, WSS and segmental SNR of all frames at once beside a loop over frames.
 
-    python benchmarks/composite.py [--batch 8] [--seconds 4] [--rate 16000] [--rounds 5]
+    python benchmarks/composite.py [--batch 8] [--seconds 4] [--rate 16000]
 
 The loop is what Python ports of Loizou's code do: for each frame one FFT, one product
 with the band filters and one prediction by SciPy, all in NumPy. PESQ, which both take
-from the same library, is left out. Prints milliseconds for an item, rounds interleaved,
-by the processor's time, on one thread.
+from the same library, is left out. Prints milliseconds for an item, rounds interleaved.
 """
 
-import argparse
 import functools
 import math
-import statistics
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import scipy.linalg
 import torch
-from measure import interleave, print_table, ratio
+from measure import (
+    interleave,
+    middle,
+    options,
+    parse,
+    print_table,
+    ratio,
+    record,
+    scaled,
+)
 
 from speechbrain_fusion.metrics import frame_measures, llr, segmental_snr, wss
 from speechbrain_fusion.metrics.frame_measures import BANDWIDTHS, CENTRES
@@ -29,22 +35,21 @@ Array = np.ndarray
 
 def main() -> None:
     """Measure and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = options(__doc__)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--rate", type=int, default=16000)
-    parser.add_argument("--rounds", type=int, default=5)
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
+    arguments = parse(parser)
     generator = torch.Generator().manual_seed(0)
     shape = 2, arguments.batch, round(arguments.seconds * arguments.rate)
     clean, noise = torch.randn(shape, generator=generator, dtype=torch.float64)
     signals = clean, clean + 0.5 * noise
-    print_table(HEADER, compare(*signals, arguments.rate, arguments.rounds))
+    timing = arguments.rounds, "cpu", arguments.clock
+    print_table(HEADER, compare(*signals, arguments.rate, timing))
 
 
 def compare(
-    clean: torch.Tensor, noisy: torch.Tensor, rate: int, rounds: int
+    clean: torch.Tensor, noisy: torch.Tensor, rate: int, timing: tuple[int, str, str]
 ) -> Iterator[tuple[object, ...]]:
     """Yield a row for each part, and one for all, which share what they can."""
     loops = {"llr": loop_llr, "wss": loop_wss, "segsnr": loop_segmental_snr}
@@ -60,14 +65,21 @@ def compare(
 
     for names in (*([name] for name in loops), list(loops)):
         ways = {way.__name__: functools.partial(way, names) for way in (ours, loop)}
-        seconds = interleave(ways, rounds, "cpu", "processor")
-        times = [
-            f"{1e3 * statistics.median(x) / len(clean):.2f}" for x in seconds.values()
-        ]
-        here, there = ours(names), loop(names)
+        seconds = interleave(ways, *timing)
+        times = {way: scaled(x, 1e3 / len(clean)) for way, x in seconds.items()}
+        here, there, title = ours(names), loop(names), " and ".join(names)
         largest = max(np.abs(here[n].numpy() - there[n]).max() for n in names)
         speed = ratio(seconds["loop"], seconds["ours"])
-        yield " and ".join(names), *times, speed, f"{largest:.1e}"
+        record(
+            "Frame measures, an item",
+            title,
+            times["ours"],
+            "ms",
+            "NumPy",
+            times["loop"],
+        )
+        medians = [f"{middle(values):.2f}" for values in times.values()]
+        yield title, *medians, speed, f"{largest:.1e}"
 
 
 # -- the loop --------------------------------------------------------------------------

@@ -1,8 +1,9 @@
 """Depthwise convolution, forward and backward: plain, by the direct sum, by FFT.
 
-    python benchmarks/depthwise.py [--device cuda] [--threads 1] [--clock processor]
+    python benchmarks/depthwise.py [--taps 3 8 16] [--frames 4000] [--device cuda]
 
-Plain is the library's dilated convolution. `nnet.convolution.FFT_TAPS` is the number of
+Plain is the library's dilated convolution, beside which the table of all benchmarks has
+the way that the package takes. `nnet.convolution.FFT_TAPS` is the number of
 taps at which direct sum and FFT take equally long.
 """
 
@@ -11,12 +12,13 @@ import functools
 
 import torch
 import torch.nn.functional as F
-from measure import interleave, print_table, ratio
+from measure import interleave, options, parse, print_table, ratio, record
 from torch import Tensor
 
 from speechbrain_fusion.nnet.convolution import (
     direct_depthwise,
     fft_depthwise,
+    fft_pays,
     same_padding,
 )
 
@@ -25,17 +27,15 @@ TAPS = (3, 8, 16, 32, 64, 96, 128, 256)
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--clock", choices=("wall", "processor"), default="wall")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    print("Batch 2, 2 ears, 64 channels, 4000 frames; median of rounds (range)\n")
+    parser = options(__doc__)
+    parser.add_argument("--taps", type=int, nargs="+", default=TAPS)
+    parser.add_argument("--frames", type=int, default=4000)
+    arguments = parse(parser, device=True)
+    size = f"batch 2, 2 ears, 64 channels, {arguments.frames} frames"
+    print(f"{size.capitalize()}; median of rounds (range)\n")
     rows = (
         (taps, dilation, *compare(taps, dilation, arguments))
-        for taps in TAPS
+        for taps in arguments.taps
         for dilation in (1, 2)
     )
     header = ("taps", "dilation", "plain / direct", "direct / FFT", "plain / FFT")
@@ -57,7 +57,7 @@ def compare(
 ) -> tuple[str, str, str]:
     """Return the ratios of the three times."""
     device = arguments.device
-    x = torch.randn(2, 2, 64, 4000, device=device, requires_grad=True)
+    x = torch.randn(2, 2, 64, arguments.frames, device=device, requires_grad=True)
     weight = torch.randn(2, 64, taps, device=device, requires_grad=True)
     padding = same_padding(taps, dilation, causal=True)
 
@@ -72,6 +72,9 @@ def compare(
     plain, direct, fft = interleave(
         ways, arguments.rounds, device, arguments.clock
     ).values()
+    case = f"{taps} taps, dilation {dilation}"
+    chosen = fft if fft_pays(taps, sum(padding), x.shape[-1], x.device.type) else direct
+    record("Depthwise convolution and gradient", case, chosen, "s", "PyTorch", plain)
     return ratio(plain, direct), ratio(direct, fft), ratio(plain, fft)
 
 

@@ -1,24 +1,53 @@
-"""What the benchmarks share: clocks, interleaved rounds, memory, tables."""
+"""What the benchmarks share: options, clocks, interleaved rounds, memory, rows."""
 
+import argparse
 import itertools
+import json
+import math
 import multiprocessing
+import os
 import resource
 import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
+from peers import version
 
 Result = TypeVar("Result")
+# The file that rows are added to, if this variable names one
+ROWS = "BENCHMARK_ROWS"
 
-RELEASE = {"N": 512, "L": 64, "H": 256, "S": 64, "P": 256, "output_activation": "tanh"}
-# The two published systems: rate in Hz, what differs from BinauralTasNet's defaults
-CONFIGURATIONS: dict[str, tuple[int, dict]] = {
-    "report": (8000, {"share_norms": True}),
-    "release": (16000, {"share_norms": True, **RELEASE}),
-}
+
+class Ratio(NamedTuple):
+    """The median of the rounds' ratios, and their range."""
+
+    median: float
+    least: float
+    most: float
+
+    def __str__(self) -> str:
+        return f"{self.median:.2f} ({self.least:.2f} to {self.most:.2f})"
+
+
+def options(document: str, rounds: int = 5) -> argparse.ArgumentParser:
+    """Begin a command line with what every benchmark understands."""
+    parser = argparse.ArgumentParser(description=document.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--clock", choices=("wall", "processor"), default="wall")
+    return parser
+
+
+def parse(parser: argparse.ArgumentParser, device: bool = False) -> argparse.Namespace:
+    """Parse the command line, with the option --device or not; set the threads."""
+    if device:
+        parser.add_argument("--device", default="cpu")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    return arguments
 
 
 def clock(device: str, name: str = "wall") -> float:
@@ -41,10 +70,21 @@ def interleave(
     return {name: values[1:] for name, values in seconds.items()}
 
 
-def ratio(slow: Sequence[float], fast: Sequence[float]) -> str:
-    """Describe the median of the rounds' ratios, and their range."""
+def ratio(slow: Sequence[float], fast: Sequence[float]) -> Ratio:
+    """Compare two ways round by round."""
     ratios = [a / b for a, b in zip(slow, fast, strict=True)]
-    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+    return Ratio(statistics.median(ratios), min(ratios), max(ratios))
+
+
+def scaled(seconds: Iterable[float], by: float) -> list[float]:
+    """Bring times to another unit, or to that of one item."""
+    return [by * value for value in seconds]
+
+
+def growth(cost: tuple[float, float], size: tuple[float, float]) -> float:
+    """Return the slope of a cost over a size on logarithmic axes; 1 is linear."""
+    before, now, small, large = (math.log(max(x, 1e-9)) for x in (*cost, *size))
+    return (now - before) / (large - small)
 
 
 def peak_memory(device: str) -> float:
@@ -65,3 +105,51 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None
     """Print a Markdown table, each row as it comes."""
     for row in itertools.chain((header, ["---"] * len(header)), rows):
         print("| " + " | ".join(str(cell) for cell in row) + " |", flush=True)
+
+
+def record(
+    what: str,
+    case: str,
+    ours: float | Sequence[float],
+    unit: str,
+    peer: str | None = None,
+    theirs: float | Sequence[float] | None = None,
+) -> None:
+    """Add a row to the table of all benchmarks, if there is one.
+
+    Arguments
+    ---------
+    what, case : str
+        What was measured, and with what sizes.
+    ours : float or sequence of float
+        A value, less being better where there is a peer; or those of all rounds.
+    unit : str
+        Of ours and theirs.
+    peer : str, optional
+        A name of `peers.PEERS`.
+    theirs : float or sequence of float, optional
+        As ours, of the same rounds; None if the peer is missing.
+    """
+    if not (path := os.environ.get(ROWS)):
+        return
+    found, both = None, theirs is not None
+    if both:
+        sequences = [[x] if isinstance(x, float | int) else x for x in (theirs, ours)]
+        found = ratio(*sequences)
+    row = {
+        "what": what,
+        "case": case,
+        "unit": unit,
+        "ours": middle(ours),
+        "peer": peer,
+        "version": version(peer) if both and peer else None,
+        "theirs": None if theirs is None else middle(theirs),
+        "ratio": found,
+    }
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def middle(values: float | Sequence[float]) -> float:
+    """Return the median of several values, or the one."""
+    return values if isinstance(values, float | int) else statistics.median(values)

@@ -1,8 +1,7 @@
 """Gradient modulation: time and memory beside the plain joint step and TorchJD.
 
     python benchmarks/modulation.py [--systems dprnn sepformer] [--ways ...]
-        [--threads 1] [--rounds 5] [--clock processor] [--device cuda]
-        [--channels 256] [--seconds 1]
+        [--channels 256] [--batch 1] [--seconds 1] [--device cuda]
 
 The unified separator in the published sizes (`--channels`: narrower), for two talkers:
 as DPRNN, its encoder and enhancement network are a quarter of its parameters; as
@@ -16,31 +15,34 @@ Brain's own `fit_batch`, rounds interleaved. The ways:
   the shared part with both losses at once (vmap), with `parallel_chunk_size=1` in turn.
 - backward: TorchJD not told where the networks part.
 
-TorchJD gets no vmap where it says that it cannot (LSTMs on GPUs). Memory is measured to
-the byte: what a step allocates at its peak, which includes what a pass through the
-shared part needs while it runs; and what it keeps when the main loss begins its pass,
-in copies of the shared parameters more than plain (on CPU).
+Without TorchJD the first two alone are measured. It gets no vmap where it says that it
+cannot (LSTMs on GPUs). Memory is measured to the byte: what a step allocates at its
+peak, which includes what a pass through the shared part needs while it runs; and what
+it keeps when the main loss begins its pass, in copies of the shared parameters more
+than plain (on CPU).
 """
 
 import argparse
 import functools
 import itertools
 import math
-import statistics
 from collections.abc import Callable
 from typing import NamedTuple
 
 import speechbrain as sb
 import torch
-from measure import interleave, print_table, ratio
+from measure import interleave, middle, options, parse, print_table, ratio, record
+from peers import find
+from systems import make
 from torch import Tensor, nn
-from torchjd.aggregation import PCGrad, Sum
-from torchjd.autojac import backward, jac_to_grad, mtl_backward
 
 from speechbrain_fusion.brains import GradientModulationBrain
 from speechbrain_fusion.losses import latent_loss, pit_si_sdr_loss
 from speechbrain_fusion.models.unified import Separation, UnifiedSeparator
-from speechbrain_fusion.nnet.dual_path import DPRNNMasker, SepFormerMasker
+
+if find("TorchJD"):
+    from torchjd.aggregation import PCGrad, Sum
+    from torchjd.autojac import backward, jac_to_grad, mtl_backward
 
 RATE = 8000
 WEIGHT = 0.1
@@ -60,8 +62,7 @@ class Memory(NamedTuple):
 
 def main() -> None:
     """Print a table of times and one of memory for each system."""
-    arguments = parse()
-    torch.set_num_threads(arguments.threads)
+    arguments = parse_all()
     for system in arguments.systems:
         brains = make_brains(system, arguments)
         total, shared = count(brains["plain"])
@@ -70,48 +71,32 @@ def main() -> None:
             f"{arguments.channels} channels, {arguments.threads} threads, "
             f"{arguments.clock} time\n"
         )
-        tabulate_times(brains, arguments)
+        tabulate_times(system, brains, arguments)
         print()
-        tabulate_memory(brains, shared, arguments)
+        tabulate_memory(system, brains, shared, arguments)
 
 
-def parse() -> argparse.Namespace:
+def parse_all() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = options(__doc__)
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--clock", choices=("wall", "processor"), default="wall")
     parser.add_argument("--channels", type=int, default=256)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=1.0)
-    return parser.parse_args()
+    return parse(parser, device=True)
 
 
-def dprnn(channels: int) -> UnifiedSeparator:
-    """Return the published system of DPRNNs, or a narrower one."""
-    maskers = [
-        DPRNNMasker(channels, masks, blocks, hidden=channels)
-        for masks, blocks in ((1, 2), (2, 6))
-    ]
-    return UnifiedSeparator(*maskers, channels)
+# What makes a network narrower, beside its features
+INNER = {"dprnn": ("hidden", 1), "sepformer": ("feedforward", 4)}
+SYSTEMS = list(INNER)
 
 
-def sepformer(channels: int) -> UnifiedSeparator:
-    """Return the published system of SepFormers, or a narrower one."""
-    maskers = [
-        SepFormerMasker(channels, masks, layers=layers, feedforward=4 * channels)
-        for masks, layers in ((1, 1), (2, 8))
-    ]
-    return UnifiedSeparator(*maskers, channels)
-
-
-SYSTEMS: dict[str, Callable[[int], UnifiedSeparator]] = {
-    "dprnn": dprnn,
-    "sepformer": sepformer,
-}
+def make_system(name: str, channels: int) -> UnifiedSeparator:
+    """Return the published system of a name, or a narrower one."""
+    key, factor = INNER[name]
+    inner = {key: factor * channels}
+    return make(name, filters=channels, enhancement=inner, separation=inner)
 
 
 def mark(gradient: Tensor) -> None:
@@ -218,12 +203,14 @@ WAYS: dict[str, type[Separator]] = {
     "backward": Whole,
     "backward in turn": WholeInTurn,
 }
+OURS = ("plain", "modulated")
 
 
 def make_brains(system: str, arguments: argparse.Namespace) -> dict[str, sb.Brain]:
     """Return a Brain with a model of its own for each way."""
     # torch.vmap does not know cuDNN's recurrent layers
     limited = system == "dprnn" and arguments.device == "cuda"
+    wanted = {*arguments.ways, *OURS} if find("TorchJD") else {*OURS}
     hparams = {
         "gradient_modulation": {
             "main": "separation",
@@ -233,14 +220,13 @@ def make_brains(system: str, arguments: argparse.Namespace) -> dict[str, sb.Brai
     }
     brains = {
         name: way(
-            {"model": SYSTEMS[system](arguments.channels)},
+            {"model": make_system(system, arguments.channels)},
             functools.partial(torch.optim.Adam, lr=1.5e-4),
             hparams,
             {"device": arguments.device, "noprogressbar": True},
         )
         for name, way in WAYS.items()
-        if name in {*arguments.ways, "plain", "modulated"}
-        and not (limited and name in ("mtl_backward", "backward"))
+        if name in wanted and not (limited and name in ("mtl_backward", "backward"))
     }
     for brain in brains.values():
         brain.on_fit_start()
@@ -274,24 +260,41 @@ def make_steps(
     }
 
 
-def tabulate_times(brains: dict[str, sb.Brain], arguments: argparse.Namespace) -> None:
+def tabulate_times(
+    system: str, brains: dict[str, sb.Brain], arguments: argparse.Namespace
+) -> None:
     """Print the time of a step by way."""
     steps = make_steps(brains, arguments)
     times = interleave(steps, arguments.rounds, arguments.device, arguments.clock)
     rows = [
         (
             name,
-            f"{statistics.median(seconds):.3f}",
+            f"{middle(seconds):.3f}",
             ratio(seconds, times["plain"]),
             ratio(seconds, times["modulated"]),
         )
         for name, seconds in times.items()
     ]
     print_table(("way", "step, s", "way / plain (range)", "way / modulated"), rows)
+    ours = times["modulated"], "s"
+    for name in WAYS:
+        if name != "modulated" and (name in brains or not find("TorchJD")):
+            case = f"{system} beside {name}"
+            record(
+                "Gradient modulation, step", case, *ours, peer_of(name), times.get(name)
+            )
+
+
+def peer_of(way: str) -> str:
+    """Name the library of a way that is not ours."""
+    return "SpeechBrain" if way == "plain" else "TorchJD"
 
 
 def tabulate_memory(
-    brains: dict[str, sb.Brain], shared: int, arguments: argparse.Namespace
+    system: str,
+    brains: dict[str, sb.Brain],
+    shared: int,
+    arguments: argparse.Namespace,
 ) -> None:
     """Print what a step allocates, beside the plain one."""
     steps = make_steps(brains, arguments)
@@ -302,6 +305,10 @@ def tabulate_memory(
         for name, (peak, _) in memory.items()
     )
     print_table(("way", "peak, MiB", "more, %", "kept, copies"), rows)
+    ours = memory.pop("modulated").peak / 2**20, "MiB"
+    for name, (peak, _) in memory.items():
+        peer, case = peer_of(name), f"{system} beside {name}"
+        record("Gradient modulation, memory", case, *ours, peer, peak / 2**20)
 
 
 def extra(ours: Memory, plain: Memory, shared: int) -> tuple[str, str]:

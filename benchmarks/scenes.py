@@ -6,13 +6,10 @@ Reading, resampling, convolution with the head's responses and mixing are all in
 Without a folder the demo corpus is written to a temporary one.
 """
 
-import argparse
-import statistics
 import tempfile
-import time
 from pathlib import Path
 
-import torch
+from measure import clock, middle, options, parse, record
 
 from speechbrain_fusion.data import (
     BinauralScenes,
@@ -24,14 +21,12 @@ from speechbrain_fusion.data import (
 
 def main() -> None:
     """Print the median factor over rounds of scenes."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = options(__doc__)
     parser.add_argument("--data_folder")
     parser.add_argument("--hrir", default="sphere")
     parser.add_argument("--rate", type=int, default=8000)
-    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--scenes", type=int, default=60)
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
+    arguments = parse(parser)
     with tempfile.TemporaryDirectory() as folder:
         data = arguments.data_folder or write_demo_corpus(Path(folder) / "demo")
         manifests = prepare_recordings(data, folder, arguments.rate, segment=4.0)
@@ -43,20 +38,27 @@ def main() -> None:
             load_responses(source, arguments.rate),
             size=arguments.scenes,
         )
-        factors = [measure(scenes, epoch) for epoch in range(1, arguments.rounds + 1)]
+        epochs = range(1, arguments.rounds + 1)
+        factors = [measure(scenes, epoch, arguments.clock) for epoch in epochs]
+    record(
+        "Rendering of binaural scenes",
+        f"{arguments.hrir}, {'recordings' if arguments.data_folder else 'demo corpus'}",
+        factors,
+        "times real time",
+    )
     print(
-        f"{statistics.median(factors):.0f} times real time at {arguments.rate} Hz "
+        f"{middle(factors):.0f} times real time at {arguments.rate} Hz "
         f"(median of {arguments.rounds} rounds of {arguments.scenes} scenes, "
-        f"{min(factors):.0f} to {max(factors):.0f}, process time of one core)"
+        f"{min(factors):.0f} to {max(factors):.0f}, {arguments.clock} time)"
     )
 
 
-def measure(scenes: BinauralScenes, epoch: int) -> float:
-    """Render an epoch; return seconds of sound per second of processor time."""
-    start, samples = time.process_time(), 0
+def measure(scenes: BinauralScenes, epoch: int, clock_name: str) -> float:
+    """Render an epoch; return seconds of sound per second."""
+    start, samples = clock("cpu", clock_name), 0
     for index in range(len(scenes)):
         samples += scenes[(epoch, index)].signals["mixture"].shape[-1]
-    return samples / scenes.responses.rate / (time.process_time() - start)
+    return samples / scenes.responses.rate / (clock("cpu", clock_name) - start)
 
 
 if __name__ == "__main__":

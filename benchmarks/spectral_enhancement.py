@@ -1,47 +1,53 @@
 """The two-branch network beside SpeechBrain's spectral mask of as many parameters.
 
-    python benchmarks/spectral_enhancement.py [--batch 8] [--seconds 3] [--rounds 5]
-        [--threads 1] [--clock processor] [--precision bf16] [--device cuda]
+    python benchmarks/spectral_enhancement.py [--batch 8] [--seconds 3]
+        [--recording 10] [--precision bf16] [--device cuda]
 
 The peer is `EnhanceResnet`, a real mask on the STFT, its channels narrowed until it is
 as large, at the same window, hop and rate. Prints for training (forward, loss on
-signals and spectra, backward, Adam) and for enhancing whole recordings of 10 s: seconds
-of audio per second, the real-time factor, peak memory, and the ratio of the times,
+signals and spectra, backward, Adam) and for enhancing whole recordings: seconds of
+audio per second, the real-time factor, peak memory, and the ratio of the times,
 rounds interleaved. Each system's memory is measured in a new process.
 """
 
 import argparse
 import contextlib
 import functools
-import statistics
 from collections.abc import Callable
 
 import torch
-from measure import clock, in_new_process, interleave, peak_memory, print_table, ratio
+from measure import (
+    clock,
+    in_new_process,
+    interleave,
+    middle,
+    options,
+    parse,
+    peak_memory,
+    print_table,
+    ratio,
+    record,
+)
 from speechbrain.lobes.models.EnhanceResnet import EnhanceResnet
+from systems import make as make_system
 from torch import Tensor, nn
 
 from speechbrain_fusion.losses import complex_loss, magnitude_loss
-from speechbrain_fusion.models import TwoBranchEnhancer
 
 RATE = 16000
-RECORDING = 10.0
 Way = Callable[[], object]
 
 
 def main() -> None:
     """Measure and print both tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--device", default="cpu")
+    parser = options(__doc__)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=3.0)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--clock", choices=("wall", "processor"), default="wall")
+    parser.add_argument("--recording", type=float, default=10.0)
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    audio_of = {"inference": RECORDING, "training": arguments.batch * arguments.seconds}
+    arguments = parse(parser, device=True)
+    training = arguments.batch * arguments.seconds
+    audio_of = {"inference": arguments.recording, "training": training}
     # first, since a new process starts from the most that this one ever had
     memory = {
         (name, task): in_new_process(measure_memory, name, task, arguments)
@@ -50,22 +56,37 @@ def main() -> None:
     }
     for task, audio in audio_of.items():
         print(f"\n{task.capitalize()}, {audio:g} s of audio at once\n")
-        ways = {name: make(name, task, arguments) for name in SYSTEMS}
-        seconds = interleave(ways, arguments.rounds, arguments.device, arguments.clock)
-        fastest = seconds["EnhanceResnet"]
-        header = ("system", "parameters", "audio s / s", "real-time factor")
-        rows = (
-            (
-                name,
-                sum(p.numel() for p in SYSTEMS[name]().parameters()),
-                f"{audio / statistics.median(times):.2f}",
-                f"{statistics.median(times) / audio:.3f}",
-                ratio(times, fastest),
-                f"{memory[name, task]:.0f}",
-            )
-            for name, times in seconds.items()
+        tabulate(task, audio, memory, arguments)
+
+
+def tabulate(
+    task: str,
+    audio: float,
+    memory: dict[tuple[str, str], float],
+    arguments: argparse.Namespace,
+) -> None:
+    """Measure the times of a task, and print them and the memory."""
+    ways = {name: make(name, task, arguments) for name in SYSTEMS}
+    seconds = interleave(ways, arguments.rounds, arguments.device, arguments.clock)
+    title, case = "Two-branch network beside EnhanceResnet", f"{task}, {audio:g} s"
+    for kind, unit, found in (
+        ("", "s", [seconds[name] for name in SYSTEMS]),
+        (", memory", "MiB", [memory[name, task] for name in SYSTEMS]),
+    ):
+        record(title, case + kind, found[0], unit, "SpeechBrain", found[1])
+    header = ("system", "parameters", "audio s / s", "real-time factor")
+    rows = (
+        (
+            name,
+            sum(p.numel() for p in SYSTEMS[name]().parameters()),
+            f"{audio / middle(times):.2f}",
+            f"{middle(times) / audio:.3f}",
+            ratio(times, seconds["EnhanceResnet"]),
+            f"{memory[name, task]:.0f}",
         )
-        print_table((*header, "time of EnhanceResnet's", "memory, MiB"), rows)
+        for name, times in seconds.items()
+    )
+    print_table((*header, "time of EnhanceResnet's", "memory, MiB"), rows)
 
 
 def peer() -> nn.Module:
@@ -92,7 +113,7 @@ def our_loss(model: nn.Module, noisy: Tensor, clean: Tensor) -> Tensor:
 
 
 SYSTEMS: dict[str, Callable[[], nn.Module]] = {
-    "two branches": TwoBranchEnhancer,
+    "two branches": functools.partial(make_system, "two_branch"),
     "EnhanceResnet": peer,
 }
 LOSSES = {"two branches": our_loss, "EnhanceResnet": peer_loss}
@@ -107,7 +128,8 @@ def make(name: str, task: str, arguments: argparse.Namespace) -> Way:
     if arguments.precision == "bf16":
         autocast = functools.partial(torch.autocast, device, torch.bfloat16)
     if task == "inference":
-        recording = 0.1 * torch.randn(1, round(RECORDING * RATE), device=device)
+        samples = round(arguments.recording * RATE)
+        recording = 0.1 * torch.randn(1, samples, device=device)
         return functools.partial(enhance, model.eval(), recording, autocast)
     shape = (2, arguments.batch, round(arguments.seconds * RATE))
     clean, noise = 0.1 * torch.randn(shape, device=device)

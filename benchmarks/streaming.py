@@ -2,12 +2,11 @@
 
     python benchmarks/streaming.py [--milliseconds 2 20] [--seconds 10]
         [--systems clarity shipped] [--runtimes PyTorch onnxruntime]
-        [--clock processor] [--threads 1]
 
 "clarity" is the published binaural system of the Clarity challenge, "shipped" the model
-of the package, "separator" the causal configuration of two temporal convolutional
-networks, "two_branch" that of recipes/timit/hparams/causal.yaml; all at full size. A
-stream keeps up where the factor is below 1, also at the 99th percentile.
+of the package; all have the size of their recipes (see systems.py). A stream keeps up
+where the factor is below 1, also at the 99th percentile. The step in ONNX Runtime needs
+the extra `export` and is left out without it.
 """
 
 import argparse
@@ -16,46 +15,30 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+import peers
 import torch
-from measure import CONFIGURATIONS, clock, print_table
+from measure import clock, options, parse, print_table, record
+from systems import make, sample_rate
 from torch import Tensor, nn
 
-from speechbrain_fusion.inference.export import export_step
-from speechbrain_fusion.inference.onnx_stream import OnnxStream
 from speechbrain_fusion.inference.streaming import Stream
-from speechbrain_fusion.models import (
-    BinauralTasNet,
-    ConvTasNetMasker,
-    TwoBranchEnhancer,
-    UnifiedSeparator,
-)
 
 Step = Callable[[Tensor], object]
 Make = Callable[[nn.Module, int], Step]
-SHIPPED = {"N": 128, "L": 32, "S": 256, "P": 64, "X": 3, "fuse": "back"}
+SYSTEMS = ("clarity", "shipped", "convtasnet_causal", "two_branch_causal")
 WARM_UP = 20
-
-
-def make_separator() -> UnifiedSeparator:
-    """Make the causal networks of recipes/librimix_noisy/hparams/convtasnet.yaml."""
-    enhancement = ConvTasNetMasker(masks=1, repeats=1, causal=True)
-    return UnifiedSeparator(enhancement, ConvTasNetMasker(masks=2, causal=True))
 
 
 def make_onnx_step(system: nn.Module, block: int) -> Callable[[Tensor], np.ndarray]:
     """Export a system's step, for any block, and begin a stream of ONNX Runtime."""
+    from speechbrain_fusion.inference.export import export_step
+    from speechbrain_fusion.inference.onnx_stream import OnnxStream
+
     with tempfile.TemporaryDirectory() as folder:
         stream = OnnxStream(export_step(system, f"{folder}/step.onnx"))
     return lambda sound: stream.step(sound.numpy())
 
 
-# rate in Hz, and what makes the system
-SYSTEMS: dict[str, tuple[int, Callable[[], nn.Module]]] = {
-    "clarity": (8000, lambda: BinauralTasNet(**CONFIGURATIONS["report"][1])),
-    "shipped": (16000, lambda: BinauralTasNet(**SHIPPED)),
-    "separator": (8000, make_separator),
-    "two_branch": (16000, lambda: TwoBranchEnhancer(causal=True)),
-}
 # what takes a step [inputs, samples] of a system's new stream
 RUNTIMES: dict[str, Make] = {
     "PyTorch": lambda system, block: Stream(system, block=block).step,
@@ -66,15 +49,14 @@ RUNTIMES: dict[str, Make] = {
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = options(__doc__)
     parser.add_argument("--milliseconds", type=float, nargs="+", default=[2.0, 20.0])
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--systems", nargs="+", default=list(SYSTEMS))
     parser.add_argument("--runtimes", nargs="+", default=list(RUNTIMES))
-    parser.add_argument("--clock", choices=("wall", "processor"), default="wall")
-    parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    arguments = parse(parser)
+    if not all(map(peers.find, ("onnxruntime", "onnxscript"))):
+        arguments.runtimes = [x for x in arguments.runtimes if x != "onnxruntime"]
     header = ("system", "runtime", "step, ms", "median", "99th percentile", "least")
     print_table(header, measure_all(arguments))
 
@@ -82,9 +64,9 @@ def main() -> None:
 def measure_all(arguments: argparse.Namespace) -> Iterator[tuple]:
     """Yield a row for each system, runtime and length of a step."""
     for name in arguments.systems:
-        rate, make = SYSTEMS[name]
+        rate = sample_rate(name)
         torch.manual_seed(0)
-        system = make().eval()
+        system = make(name).eval()
         for milliseconds in arguments.milliseconds:
             samples = round(rate * milliseconds / 1000)
             size = int(system.inputs), samples
@@ -93,6 +75,9 @@ def measure_all(arguments: argparse.Namespace) -> Iterator[tuple]:
             }
             found = time_steps(steps, size, rate, arguments.seconds, arguments.clock)
             for runtime, factors in found.items():
+                case = f"{name}, {runtime}, steps of {milliseconds:g} ms"
+                record("Streams, median", case, factors, "of real time")
+                record("Streams, 99th percentile", case, late(factors), "of real time")
                 yield name, runtime, f"{milliseconds:g}", *describe(factors)
 
 
@@ -121,10 +106,14 @@ def time_steps(
 
 def describe(factors: Sequence[float]) -> tuple[str, str, str]:
     """Return the median, the 99th percentile and the least, to three digits."""
+    median = statistics.median(factors)
+    return f"{median:.3f}", f"{late(factors):.3f}", f"{min(factors):.3f}"
+
+
+def late(factors: Sequence[float]) -> float:
+    """Return the 99th percentile."""
     ordered = sorted(factors)
-    late = ordered[min(len(ordered) - 1, round(0.99 * len(ordered)))]
-    median = statistics.median(ordered)
-    return f"{median:.3f}", f"{late:.3f}", f"{ordered[0]:.3f}"
+    return ordered[min(len(ordered) - 1, round(0.99 * len(ordered)))]
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Temporal convolutions, forward and backward, beside SpeechBrain's MaskNet.
 
-    python benchmarks/temporal_convolutions.py [--threads 1 2] [--rounds 5]
-        [--clock processor] [--device cuda]
+    python benchmarks/temporal_convolutions.py [--threads 2] [--rounds 5] [--batch 2]
+        [--frames 2000] [--clock processor] [--device cuda]
 
 Both map a latent of N channels to a mask: input norm, 1x1, X R dilated blocks, 1x1,
 ReLU, with equal hyper-parameters and one speaker. Ours does more: each block also has
@@ -12,11 +12,9 @@ processor's time say more.
 
 import argparse
 import itertools
-import os
-import statistics
 
 import torch
-from measure import interleave, print_table, ratio
+from measure import interleave, middle, options, parse, print_table, ratio, record
 from speechbrain.lobes.models.conv_tasnet import MaskNet
 from torch import Tensor, nn
 
@@ -41,28 +39,19 @@ class OurMaskNet(nn.Module):
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser = options(__doc__)
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--frames", type=int, default=2000)
-    parser.add_argument("--clock", choices=("wall", "processor"), default="wall")
-    threads = sorted({1, os.cpu_count() or 1})
-    parser.add_argument("--threads", type=int, nargs="+", default=threads)
-    arguments = parser.parse_args()
-    header = ("P, X, R", "norm", "threads", "MaskNet, s", "ours, s", "ratio (range)")
-    cells = itertools.product(arguments.threads, SETTINGS, (False, True))
+    arguments = parse(parser, device=True)
+    header = ("P, X, R", "norm", "MaskNet, s", "ours, s", "ratio (range)")
+    cells = itertools.product(SETTINGS, (False, True))
     print_table(header, (measure_cell(*cell, arguments) for cell in cells))
 
 
 def measure_cell(
-    threads: int,
-    setting: tuple[int, int, int],
-    causal: bool,
-    arguments: argparse.Namespace,
+    setting: tuple[int, int, int], causal: bool, arguments: argparse.Namespace
 ) -> tuple:
     """Return a row: the medians of both times, and of the rounds' ratios."""
-    torch.set_num_threads(threads)
     device = arguments.device
     norm = "cLN" if causal else "gLN"
     peer = MaskNet(N, B, H, *setting, C=1, norm_type=norm, causal=causal).to(device)
@@ -75,10 +64,14 @@ def measure_cell(
 
     ways = {"peer": lambda: step(peer), "ours": lambda: step(ours)}
     times = interleave(ways, arguments.rounds, device, arguments.clock)
-    medians = [f"{statistics.median(times[name]):.3f}" for name in ways]
+    medians = [f"{middle(times[name]):.3f}" for name in ways]
     sizes = ", ".join(map(str, setting))
     kind = "channel, causal" if causal else "global"
-    return sizes, kind, threads, *medians, ratio(times["peer"], times["ours"])
+    pair = times["ours"], "s", "SpeechBrain", times["peer"]
+    record(
+        "Temporal convolutions and gradient", f"P, X, R = {sizes}, {kind} norm", *pair
+    )
+    return sizes, kind, *medians, ratio(times["peer"], times["ours"])
 
 
 if __name__ == "__main__":

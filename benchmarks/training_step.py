@@ -1,7 +1,7 @@
 """Training steps of the two published systems: time, memory, waiting for data.
 
     python benchmarks/training_step.py [--tables methods throughput data]
-        [--threads 1] [--rounds 5] [--clock processor] [--device cuda]
+        [--systems clarity] [--threads 1] [--clock processor] [--device cuda]
 
 A step is forward, loss (SI-SDR), backward and Adam. Three tables: the step beside the
 same network with plain dilated depthwise convolutions; seconds of audio per second and
@@ -22,18 +22,21 @@ from pathlib import Path
 import torch
 from depthwise import plain_depthwise
 from measure import (
-    CONFIGURATIONS,
     in_new_process,
     interleave,
+    middle,
+    options,
+    parse,
     peak_memory,
     print_table,
     ratio,
+    record,
 )
+from systems import PUBLISHED_BINAURAL, make, sample_rate
 from torch import Tensor, nn
 
 from speechbrain_fusion.brains import EnhancementBrain, start_run
 from speechbrain_fusion.losses import si_sdr_loss
-from speechbrain_fusion.models import BinauralTasNet
 from speechbrain_fusion.nnet import DepthwiseConv
 from speechbrain_fusion.nnet.convolution import direct_depthwise
 
@@ -48,59 +51,58 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 def main() -> None:
     """Print the tables."""
-    arguments = parse()
-    torch.set_num_threads(arguments.threads)
+    arguments = parse_all()
     tables = {"methods": methods, "throughput": throughput, "data": data}
     for name in arguments.tables:
         print(f"\n{tables[name].__doc__}\n")
         tables[name](arguments)
 
 
-def parse() -> argparse.Namespace:
+def parse_all() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = options(__doc__)
     tables = ("methods", "throughput", "data")
     parser.add_argument("--tables", nargs="+", choices=tables, default=tables)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--clock", choices=("wall", "processor"), default="wall")
+    parser.add_argument("--systems", nargs="+", default=PUBLISHED_BINAURAL)
+    precisions = list(PRECISIONS)
+    parser.add_argument(
+        "--precisions", nargs="+", choices=precisions, default=precisions
+    )
+    parser.add_argument("--length", type=float, default=4.0, help="of methods, in s")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 2, 8])
     parser.add_argument("--seconds", type=float, nargs="+", default=[2.0, 4.0, 8.0])
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--scenes", type=int, default=40)
-    return parser.parse_args()
+    return parse(parser, device=True)
 
 
 def methods(arguments: argparse.Namespace) -> None:
-    """Time of a step (batch 2, 4 s) by method of the depthwise convolutions."""
+    """Time of a step by method of the depthwise convolutions."""
     header = [f"{method}, s" for method in METHODS]
-    rows = (compare(configuration, arguments) for configuration in CONFIGURATIONS)
+    rows = (compare(name, arguments) for name in arguments.systems)
     print_table(("system", *header, "plain / auto (range)"), rows)
 
 
-def compare(configuration: str, arguments: argparse.Namespace) -> tuple[str, ...]:
+def compare(name: str, arguments: argparse.Namespace) -> tuple[object, ...]:
     """Return a row of the methods' table."""
+    size = 2, arguments.length
     steps = {
-        method: make_step(configuration, 2, 4.0, "fp32", method, arguments.device)
+        method: make_step(name, *size, "fp32", method, arguments.device)
         for method in METHODS
     }
     times = interleave(steps, arguments.rounds, arguments.device, arguments.clock)
-    medians = [f"{statistics.median(times[method]):.3f}" for method in METHODS]
-    return configuration, *medians, ratio(times["plain"], times["auto"])
+    medians = [f"{middle(times[method]):.3f}" for method in METHODS]
+    pair = times["auto"], "s", "PyTorch", times["plain"]
+    case = f"{name}, 2 x {arguments.length:g} s, threads: {arguments.threads}"
+    record("Training step, dilated convolutions", case, *pair)
+    return name, *medians, ratio(times["plain"], times["auto"])
 
 
 def make_step(
-    configuration: str,
-    batch: int,
-    seconds: float,
-    precision: str,
-    method: str,
-    device: str,
+    name: str, batch: int, seconds: float, precision: str, method: str, device: str
 ) -> Callable[[], None]:
     """Return a function that takes one training step."""
-    rate, options = CONFIGURATIONS[configuration]
-    model = BinauralTasNet(**options).to(device)
+    rate, model = sample_rate(name), make(name).to(device)
     for layer in model.modules():
         if isinstance(layer, DepthwiseConv) and METHODS[method] is not None:
             layer.convolve = METHODS[method]
@@ -130,39 +132,33 @@ def throughput(arguments: argparse.Namespace) -> None:
     """Seconds of audio per second in training, and peak memory of a step."""
     header = ("system", "precision", "batch", "length, s", "audio s / s")
     cells = itertools.product(
-        CONFIGURATIONS, PRECISIONS, arguments.batches, arguments.seconds
+        arguments.systems, arguments.precisions, arguments.batches, arguments.seconds
     )
     rows = (measure_cell(arguments, *cell) for cell in cells)
     print_table((*header, "memory, MiB", "MiB per s of audio"), rows)
 
 
 def measure_cell(
-    arguments: argparse.Namespace,
-    configuration: str,
-    precision: str,
-    batch: int,
-    seconds: float,
+    arguments: argparse.Namespace, name: str, precision: str, batch: int, seconds: float
 ) -> tuple:
     """Return a row of the throughput's table."""
-    cell = configuration, batch, seconds, precision
+    cell = name, batch, seconds, precision
     median, memory = in_new_process(measure_step, arguments, *cell)
     audio = batch * seconds
+    case = f"{name}, {precision}, {batch} x {seconds:g} s"
+    record("Training, throughput", case, audio / median, "audio s / s")
+    record("Training, memory", case, memory / audio, "MiB / s of audio")
     speed, density = f"{audio / median:.1f}", f"{memory / audio:.0f}"
-    row = (configuration, precision, batch, f"{seconds:g}")
-    return *row, speed, f"{memory:.0f}", density
+    return name, precision, batch, f"{seconds:g}", speed, f"{memory:.0f}", density
 
 
 def measure_step(
-    arguments: argparse.Namespace,
-    configuration: str,
-    batch: int,
-    seconds: float,
-    precision: str,
+    arguments: argparse.Namespace, name: str, batch: int, seconds: float, precision: str
 ) -> tuple[float, float]:
     """Return the median time of a step and the memory that it adds, in MiB."""
     torch.set_num_threads(arguments.threads)
     device = arguments.device
-    take = make_step(configuration, batch, seconds, precision, "auto", device)
+    take = make_step(name, batch, seconds, precision, "auto", device)
     rest = 0.0 if device == "cuda" else peak_memory(device)
     times = interleave({"step": take}, arguments.rounds, device, arguments.clock)
     return statistics.median(times["step"]), peak_memory(device) - rest
@@ -177,8 +173,9 @@ def data(arguments: argparse.Namespace) -> None:
 def measure_share(arguments: argparse.Namespace, workers: int) -> tuple:
     """Return a row of the data's table."""
     step, wait = in_new_process(measure_waiting, arguments, workers)
-    share = f"{100 * wait / (step + wait):.1f} %"
-    return workers, f"{1e3 * step:.0f}", f"{1e3 * wait:.1f}", share
+    share = 100 * wait / (step + wait)
+    record("Waiting for data, share of a step", f"{workers} workers", share, "%")
+    return workers, f"{1e3 * step:.0f}", f"{1e3 * wait:.1f}", f"{share:.1f} %"
 
 
 class TimedBrain(EnhancementBrain):
