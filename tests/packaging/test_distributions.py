@@ -59,10 +59,15 @@ def test_every_dependency_has_a_lower_bound_to_test():
     assert len(pins) == len(names)
 
 
+@pytest.mark.skipif(
+    (ROOT / "PKG-INFO").exists(), reason="an sdist's setup.cfg has lost its comments"
+)
 def test_every_upper_bound_is_explained():
     lines = (ROOT / "setup.cfg").read_text(encoding="utf-8").splitlines()
     bounds = [number for number, line in enumerate(lines) if ",<" in line]
     assert bounds
     for number in bounds:
-        # by a comment, or by that of the line before
-        assert "#" in lines[number - 1] or number - 1 in bounds
+        # by the comment above it, or above the requirements or the extra it stands in
+        while ">=" in lines[number] or lines[number].endswith(" ="):
+            number -= 1
+        assert "#" in lines[number]
