@@ -1,4 +1,4 @@
-"""Losses: pure functions of (reference, estimate, lengths)."""
+"""Losses: pure functions of (reference, estimate, ..., lengths), and MBSTOI."""
 
 from speechbrain_fusion.losses.interaural import ild_loss, ipd_loss
 from speechbrain_fusion.losses.latent import (

@@ -24,6 +24,8 @@ import torch
 from torch import Tensor
 
 from speechbrain_fusion.losses.signal import FLOOR, align, check_pair
+from speechbrain_fusion.nnet.precision import single
+from speechbrain_fusion.nnet.shapes import check_axes
 
 LOWEST = 200.0  # Hz
 HIGHEST_PHASE = 1500.0  # Hz; the ear follows the fine structure to about here
@@ -112,11 +114,9 @@ def analyse(signal: Tensor, rate: int, lengths: Tensor | None, highest: float) -
     >>> analyse(torch.ones(1, 2, 1024), 16000, None, 8000).energy.shape
     torch.Size([1, 2, 28, 3])
     """
-    if signal.dim() != 3 or signal.shape[1] != 2:
-        raise ValueError(f"expected [batch, 2 ears, time], got {tuple(signal.shape)}")
+    check_axes(signal, batch=None, ears=2, time=None)
     size = 2 ** math.ceil(math.log2(0.02 * rate))
-    signal = signal.to(torch.promote_types(signal.dtype, torch.float32))
-    signal, _, count = align(signal, signal, lengths)
+    signal, _, count = align(single(signal), single(signal), lengths)
     spectrum = _spectrum(signal, size)
     ends = torch.arange(spectrum.shape[-1], device=signal.device) * (size // 2) + size
     whole = (ends <= count.view(-1, 1))[:, None, None]

@@ -1,4 +1,4 @@
-"""Losses on latents: what a network has made of features beside what they should be.
+"""Losses on latents: how far a network's features are from what they should be.
 
 Shapes are [batch, channels, frames].
 
@@ -11,9 +11,10 @@ Venkataramani, Smaragdis, "Self-supervised Learning for Speech Enhancement", arX
 import torch
 from torch import Tensor
 
-from speechbrain_fusion.losses.means import reduced, valid_mean
-from speechbrain_fusion.losses.signal import align
-from speechbrain_fusion.nnet.compressed_stft import single
+from speechbrain_fusion.losses.means import valid_mean
+from speechbrain_fusion.losses.signal import align, reduced
+from speechbrain_fusion.nnet.options import check_option
+from speechbrain_fusion.nnet.precision import single_pair
 
 LATENT_REDUCTIONS = ("mean", "sum", "none")
 # Variance below which a latent channel counts as constant.
@@ -60,18 +61,11 @@ def latent_loss(
     >>> latent_loss(latent, 3 * latent, torch.tensor([1.0, 0.5]))
     tensor(36.)
     """
-    if reduction not in LATENT_REDUCTIONS:
-        raise ValueError(
-            f"reduction must be one of {LATENT_REDUCTIONS}, got {reduction!r}"
-        )
+    check_option("reduction", reduction, LATENT_REDUCTIONS)
     with torch.autocast(reference.device.type, enabled=False):
-        dtype = torch.promote_types(reference.dtype, estimate.dtype)
-        dtype = torch.promote_types(dtype, torch.float32)
-        target, latent, _ = align(reference.to(dtype), estimate.to(dtype), lengths)
+        target, latent, _ = align(*single_pair(reference, estimate), lengths)
         values = (latent - target).square().flatten(1).sum(-1)
-    if reduction == "none":
-        return values
-    return values.mean() if reduction == "mean" else values.sum()
+    return values.sum() if reduction == "sum" else reduced(values, reduction)
 
 
 def latent_prior_loss(
@@ -138,7 +132,7 @@ def latent_match_loss(
     tensor(4.)
     """
     with torch.autocast(reference.device.type, enabled=False):
-        target, other, _ = align(single(reference), single(estimate), lengths)
+        target, other, _ = align(*single_pair(reference, estimate), lengths)
         return valid_mean((other - target).square(), lengths, reduction)
 
 
@@ -150,9 +144,10 @@ def latent_spread_loss(
 ) -> Tensor:
     """Squared difference of the standard deviations over time of latent channels.
 
-    It keeps the latents of noisy speech from collapsing to their mean, of which other
-    losses have no end: those of clean speech, be it another, vary as much. Of pairs of
-    unrelated clips the gradient is on average that towards the mean spread.
+    It keeps the latents of noisy speech from collapsing to their mean, which no other
+    loss prevents: they must vary over time as much as those of clean speech do, though
+    it be of another talker. Over pairs of unrelated clips its gradient leads, on
+    average, to the mean spread.
 
     Arguments
     ---------
@@ -178,9 +173,8 @@ def latent_spread_loss(
     (tensor(4.), tensor(0.))
     """
     with torch.autocast(reference.device.type, enabled=False):
-        target, other, count = align(
-            single(reference), single(estimate), lengths, zero_mean=True
-        )
+        pair = single_pair(reference, estimate)
+        target, other, count = align(*pair, lengths, zero_mean=True)
         # the floor keeps the root's gradient finite
         spreads = [
             (x.square().sum(-1) / count.clamp(min=1) + SPREAD_FLOOR).sqrt()

@@ -32,6 +32,8 @@ import torch
 from torch import Tensor, nn
 
 from speechbrain_fusion.losses.signal import check_pair, valid_samples
+from speechbrain_fusion.nnet.precision import single_pair
+from speechbrain_fusion.nnet.shapes import check_axes
 
 RATE = 10000  # Hz
 FRAME, HOP, FFT = 256, 128, 512
@@ -279,14 +281,10 @@ def mbstoi_correlations(
     (torch.Size([15, 8]), tensor(1.))
     """
     check_pair(reference, estimate, lengths)
-    if reference.dim() != 3 or reference.shape[1] != 2:
-        shape = tuple(reference.shape)
-        raise ValueError(f"expected [batch, 2 ears, time], got {shape}")
-    dtype = torch.promote_types(reference.dtype, estimate.dtype)
-    dtype = torch.promote_types(dtype, torch.float32)
+    check_axes(reference, batch=None, ears=2, time=None)
     samples = valid_samples(reference, lengths).tolist()
     with torch.autocast(reference.device.type, enabled=False):
-        pairs = torch.stack([reference.to(dtype), estimate.to(dtype)], 1)
+        pairs = torch.stack(single_pair(reference, estimate), 1)
         items = [
             _segments(pair[..., :count], rate)
             for pair, count in zip(pairs, samples, strict=True)

@@ -1,8 +1,8 @@
-"""Means over valid frames and items, that neither padding nor processes change."""
+"""The mean over valid frames, which neither padding nor other items change."""
 
 from torch import Tensor
 
-from speechbrain_fusion.losses.signal import REDUCTIONS, valid_samples
+from speechbrain_fusion.losses.signal import reduced, valid_samples
 
 
 def valid_mean(x: Tensor, lengths: Tensor | None, reduction: str) -> Tensor:
@@ -36,22 +36,3 @@ def valid_mean(x: Tensor, lengths: Tensor | None, reduction: str) -> Tensor:
     count = valid_samples(x, lengths) * (x[0].numel() // x.shape[-1])
     total = x.flatten(1).sum(-1)
     return reduced(total / count.clamp(min=1).to(total), reduction)
-
-
-def reduced(values: Tensor, reduction: str) -> Tensor:
-    """Average over items, if that is wanted.
-
-    Raises
-    ------
-    ValueError
-        If the reduction is unknown.
-
-    Example
-    -------
-    >>> import torch
-    >>> reduced(torch.tensor([1.0, 3.0]), "mean")
-    tensor(2.)
-    """
-    if reduction not in REDUCTIONS:
-        raise ValueError(f"reduction must be one of {REDUCTIONS}, got {reduction!r}")
-    return values.mean() if reduction == "mean" else values

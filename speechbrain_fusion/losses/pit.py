@@ -28,8 +28,11 @@ from speechbrain_fusion.losses.signal import (
     FLOOR,
     REDUCTIONS,
     check_pair,
-    valid_samples,
+    own_samples,
 )
+from speechbrain_fusion.nnet.options import check_option
+from speechbrain_fusion.nnet.padding import blank
+from speechbrain_fusion.nnet.shapes import check_axes
 
 ENUMERATED = 3  # talkers; 3! sums are faster than a copy to the host, 4! are not
 
@@ -108,16 +111,10 @@ def _pairs(
 def _stack(reference: Tensor, estimate: Tensor, lengths: Tensor | None) -> Tensor:
     """Lay references, estimates and a row of ones one below the other, unpadded."""
     check_pair(reference, estimate, lengths)
-    if reference.dim() != 3:
-        shape = tuple(reference.shape)
-        raise ValueError(f"expected [batch, talkers, time], got {shape}")
+    check_axes(reference, batch=None, talkers=None, time=None)
     ones = reference.new_ones(1, 1, 1, dtype=torch.float32).expand_as(reference[:, :1])
     signals = torch.cat([reference, estimate, ones], 1)
-    if lengths is None:
-        return signals
-    count = valid_samples(signals, lengths).view(-1, 1, 1)
-    padding = torch.arange(signals.shape[-1], device=signals.device) >= count
-    return signals.masked_fill(padding, 0.0)
+    return blank(signals, own_samples(signals, lengths))
 
 
 class _Gram(torch.autograd.Function):
@@ -266,8 +263,7 @@ def pit_si_sdr_loss(
     >>> pit_si_sdr_loss(talkers, swapped).round(decimals=3)
     tensor(-20.)
     """
-    if reduction not in REDUCTIONS:
-        raise ValueError(f"reduction must be one of {REDUCTIONS}, got {reduction!r}")
+    check_option("reduction", reduction, REDUCTIONS)
     si_sdr, snr = _pairs(reference, estimate, lengths, zero_mean, snr_weight)
     permutation = best_permutation(si_sdr + snr).unsqueeze(-1)
     scores = si_sdr.gather(-1, permutation).mean((-2, -1))

@@ -22,7 +22,7 @@ autocast too. At zero and in silence values and gradients are finite.
 Sources: Li, Sun, Wang, Naqvi, "Joint Learning with Shared Latent Space for
 Self-Supervised Monaural Speech Enhancement", SSPD 2023; Wang, Venkataramani, Smaragdis,
 "Self-supervised Learning for Speech Enhancement", arXiv 2006.10388 (SSE). The anchor is
-ours: without it nothing says which clean speech a noisy latent stands for.
+ours: without it no loss says which clean speech a noisy latent stands for.
 """
 
 import torch
@@ -35,7 +35,7 @@ from speechbrain_fusion.losses.spectral import (
     own_frames,
     phase_loss,
 )
-from speechbrain_fusion.nnet.compressed_stft import single
+from speechbrain_fusion.nnet.precision import single
 
 
 def mixture_loss(
@@ -108,8 +108,9 @@ def complex_cycle_loss(
 ) -> Tensor:
     """Distance of decoded amplitude and phase from those of the signal they make.
 
-    Amplitude and phase together are a spectrum, its inverse STFT is a signal; where two
-    decoders do not agree, no signal has that spectrum, and the signal's own is another.
+    Amplitude and phase together are a spectrum, whose inverse STFT is a signal. Where
+    the two decoders do not agree, no signal has that spectrum, and the spectrum of the
+    signal that they make is another one.
 
     Arguments
     ---------
@@ -154,9 +155,9 @@ def anchor_loss(
 ) -> Tensor:
     """Hold the mixture encoder to what the speech autoencoder makes of clean speech.
 
-    Clean training clips, also through the mixture encoder, must have the latents that
-    the speech encoder gives them, and be decoded to themselves. No noisy clip has a
-    part in it: the data stays unpaired.
+    Clean training clips also go through the mixture encoder: they must get the latents
+    that the speech encoder gives them, and be decoded to themselves. No noisy clip
+    takes part, so that the data stays unpaired.
 
     Arguments
     ---------

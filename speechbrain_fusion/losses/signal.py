@@ -1,5 +1,8 @@
 """Losses on waveforms: negative SNR and SI-SDR in decibels.
 
+Other losses, and the metrics, take from here what a pair of signals is: its check, its
+lengths in samples and its padding.
+
 Shapes are [batch, time] or [batch, ears, time]; `lengths` are SpeechBrain's relative
 lengths. What lies beyond an item's length, be it NaN, changes neither value nor
 gradient. Both losses are computed in float32 (float64 for float64 inputs), inside
@@ -12,6 +15,10 @@ are not touched by it, and a silent reference or estimate gives a finite loss.
 
 import torch
 from torch import Tensor
+
+from speechbrain_fusion.nnet.options import check_option
+from speechbrain_fusion.nnet.padding import blank_frames, valid_steps
+from speechbrain_fusion.nnet.precision import single_pair
 
 FLOOR = 1e-12
 REDUCTIONS = ("mean", "none")
@@ -73,6 +80,50 @@ def valid_samples(signal: Tensor, lengths: Tensor | None) -> Tensor:
     return (lengths.to(signal.device, torch.float64) * time).round().long()
 
 
+def own_samples(signal: Tensor, lengths: Tensor | None) -> Tensor | None:
+    """Count each item's samples, or return None where there is no padding.
+
+    Takes the arguments of `valid_samples`.
+
+    Example
+    -------
+    >>> own_samples(torch.zeros(2, 100), None) is None
+    True
+    """
+    return None if lengths is None else valid_samples(signal, lengths)
+
+
+def channels_as_items(
+    signal: Tensor, lengths: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
+    """Make an item of each channel, for what knows no channels.
+
+    Arguments
+    ---------
+    signal : torch.Tensor
+        Shape [batch, ..., time].
+    lengths : torch.Tensor or None
+        Relative lengths in (0, 1], shape [batch]; None for all of it.
+
+    Returns
+    -------
+    signal : torch.Tensor
+        Shape [items, time], the channels of an item one after the other.
+    count : torch.Tensor or None
+        Samples of each before its padding, shape [items]; None without lengths.
+
+    Example
+    -------
+    >>> flat, count = channels_as_items(torch.zeros(2, 3, 8), torch.tensor([1.0, 0.5]))
+    >>> flat.shape, count
+    (torch.Size([6, 8]), tensor([8, 8, 8, 4, 4, 4]))
+    """
+    flat, count = signal.reshape(-1, signal.shape[-1]), own_samples(signal, lengths)
+    if count is not None:
+        count = count.repeat_interleave(len(flat) // len(signal))
+    return flat, count
+
+
 def align(
     reference: Tensor, estimate: Tensor, lengths: Tensor | None, zero_mean: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -105,33 +156,51 @@ def align(
     tensor([[1., 1., 0., 0.]])
     """
     check_pair(reference, estimate, lengths)
-    count = valid_samples(reference, lengths).view(-1, *[1] * (reference.dim() - 1))
-    padding = torch.arange(reference.shape[-1], device=reference.device) >= count
-    pair = [signal.masked_fill(padding, 0.0) for signal in (reference, estimate)]
+    count = valid_samples(reference, lengths)
+    valid = valid_steps(count, reference.shape[-1])
+    pair = [blank_frames(signal, valid) for signal in (reference, estimate)]
+    count = count.view(-1, *[1] * (reference.dim() - 2))
     if zero_mean:
-        samples = count.clamp(min=1)
+        samples = count.clamp(min=1).unsqueeze(-1)
         means = [signal.sum(-1, keepdim=True) / samples for signal in pair]
         pair = [
-            (signal - mean).masked_fill(padding, 0.0)
+            blank_frames(signal - mean, valid)
             for signal, mean in zip(pair, means, strict=True)
         ]
-    return pair[0], pair[1], count.squeeze(-1)
+    return pair[0], pair[1], count
+
+
+def reduced(values: Tensor, reduction: str) -> Tensor:
+    """Average over all values, or leave them as they are.
+
+    Arguments
+    ---------
+    values : torch.Tensor
+        Losses of items, shape [batch, ...].
+    reduction : str
+        "mean" or "none".
+
+    Returns
+    -------
+    torch.Tensor
+        A scalar, or the same shape with "none".
+
+    Raises
+    ------
+    ValueError
+        If the reduction is unknown.
+
+    Example
+    -------
+    >>> reduced(torch.tensor([1.0, 3.0]), "mean")
+    tensor(2.)
+    """
+    check_option("reduction", reduction, REDUCTIONS)
+    return values.mean() if reduction == "mean" else values
 
 
 def _decibel(power: Tensor) -> Tensor:
     return 10 * torch.log10(power)
-
-
-def _reduce(values: Tensor, reduction: str) -> Tensor:
-    if reduction not in REDUCTIONS:
-        raise ValueError(f"reduction must be one of {REDUCTIONS}, got {reduction!r}")
-    return values.mean() if reduction == "mean" else values
-
-
-def _full_precision(reference: Tensor, estimate: Tensor) -> tuple[Tensor, Tensor]:
-    dtype = torch.promote_types(reference.dtype, estimate.dtype)
-    dtype = torch.promote_types(dtype, torch.float32)
-    return reference.to(dtype), estimate.to(dtype)
 
 
 def snr_loss(
@@ -175,11 +244,11 @@ def snr_loss(
     tensor(-20.)
     """
     with torch.autocast(reference.device.type, enabled=False):
-        pair = _full_precision(reference, estimate)
+        pair = single_pair(reference, estimate)
         s, y, count = align(*pair, lengths)
         count = count.clamp(min=1)
         noise, target = (y - s).square().sum(-1) / count, s.square().sum(-1) / count
-        return _reduce(_decibel(noise + FLOOR) - _decibel(target + FLOOR), reduction)
+        return reduced(_decibel(noise + FLOOR) - _decibel(target + FLOOR), reduction)
 
 
 def si_sdr_loss(
@@ -234,11 +303,11 @@ def si_sdr_loss(
     tensor(-20.)
     """
     with torch.autocast(reference.device.type, enabled=False):
-        pair = _full_precision(reference, estimate)
+        pair = single_pair(reference, estimate)
         s, y, count = align(*pair, lengths, zero_mean)
         count = count.clamp(min=1)
         target, common = s.square().sum(-1) / count, (s * y).sum(-1) / count
         scale = common / (target + FLOOR)
         error = (y - scale.unsqueeze(-1) * s).square().sum(-1) / count
         ratio = _decibel(target + FLOOR) - _decibel(common.square() + FLOOR**2)
-        return _reduce(ratio + _decibel(error + FLOOR), reduction)
+        return reduced(ratio + _decibel(error + FLOOR), reduction)

@@ -17,13 +17,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from speechbrain_fusion.losses.means import reduced, valid_mean
-from speechbrain_fusion.losses.signal import check_pair, valid_samples
-from speechbrain_fusion.nnet.chunks import valid_steps
-from speechbrain_fusion.nnet.compressed_stft import FLOOR, compress, modulus, single
-from speechbrain_fusion.nnet.resolutions import MultiResolutionSTFT
-
-RESOLUTIONS = (1024, 512, 256, 128)
+from speechbrain_fusion.losses.means import valid_mean
+from speechbrain_fusion.losses.signal import (
+    channels_as_items,
+    check_pair,
+    reduced,
+    valid_samples,
+)
+from speechbrain_fusion.nnet.compressed_stft import FLOOR, compress, modulus
+from speechbrain_fusion.nnet.padding import blank_frames, valid_steps
+from speechbrain_fusion.nnet.precision import single
+from speechbrain_fusion.nnet.resolutions import FFT_SIZES, MultiResolutionSTFT
+from speechbrain_fusion.nnet.shapes import check_axes
 
 
 def magnitude_loss(
@@ -159,7 +164,7 @@ def multi_resolution_loss(
     reference: Tensor,
     estimate: Tensor,
     lengths: Tensor | None = None,
-    fft_sizes: Sequence[int] = RESOLUTIONS,
+    fft_sizes: Sequence[int] = FFT_SIZES,
     compression: float = 0.5,
     reduction: str = "mean",
 ) -> Tensor:
@@ -198,11 +203,8 @@ def multi_resolution_loss(
     check_pair(reference, estimate, lengths)
     if not fft_sizes or any(size < 4 or size % 4 for size in fft_sizes):
         raise ValueError(f"fft_sizes: expected multiples of 4, got {[*fft_sizes]}")
-    count = None if lengths is None else valid_samples(reference, lengths)
-    channels = reference[0].numel() // reference.shape[-1]
-    target, other = (single(x).reshape(-1, x.shape[-1]) for x in (reference, estimate))
-    if count is not None:
-        count = count.repeat_interleave(channels)
+    target, count = channels_as_items(single(reference), lengths)
+    other, _ = channels_as_items(single(estimate), None)
     errors = [
         _at_resolution(target, other, count, size, compression) for size in fft_sizes
     ]
@@ -219,12 +221,30 @@ def _distance(
 
 
 def own_frames(x: Tensor, lengths: Tensor | None) -> Tensor:
-    """Blank the padding, also before any power is taken of it."""
+    """Blank the padding of spectra or magnitudes, before any power is taken of it.
+
+    Arguments
+    ---------
+    x : torch.Tensor
+        Shape [batch, ..., frames, bins].
+    lengths : torch.Tensor or None
+        Relative lengths in (0, 1] in frames, shape [batch]; None for all of it.
+
+    Returns
+    -------
+    torch.Tensor
+        Same shape.
+
+    Example
+    -------
+    >>> own_frames(torch.ones(1, 2, 3), torch.tensor([0.5]))
+    tensor([[[1., 1., 1.],
+             [0., 0., 0.]]])
+    """
     if lengths is None:
         return x
-    own = valid_steps(valid_samples(x.mT, lengths), x.shape[-2])
-    shape = [len(x), *[1] * (x.dim() - 3), x.shape[-2], 1]
-    return x.masked_fill(~own.view(shape), 0.0)
+    valid = valid_steps(valid_samples(x.mT, lengths), x.shape[-2])
+    return blank_frames(x, valid, axis=-2)
 
 
 def _magnitude(x: Tensor) -> Tensor:
@@ -233,9 +253,7 @@ def _magnitude(x: Tensor) -> Tensor:
 
 
 def _spectrum(x: Tensor) -> Tensor:
-    if x.dim() != 4 or x.shape[1] != 2:
-        shape = tuple(x.shape)
-        raise ValueError(f"expected spectra [batch, 2, frames, bins], got {shape}")
+    check_axes(x, batch=None, parts=2, frames=None, bins=None)
     return single(x)
 
 
@@ -252,10 +270,8 @@ def _at_resolution(
 ) -> Tensor:
     stft = MultiResolutionSTFT((size,), size // 4, compression).to(reference)
     target, other = (stft.analyze(x, count) for x in (reference, estimate))
-    lengths = None
-    if count is not None:
-        lengths = stft.valid(count, reference.shape[-1]).float().mean(-1)
-    pair = target, other, lengths
+    valid = stft.valid(count, reference.shape[-1])
+    pair = target, other, None if valid is None else valid.float().mean(-1)
     return magnitude_loss(*pair, reduction="none") + complex_loss(
         *pair, reduction="none"
     )

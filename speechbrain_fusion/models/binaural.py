@@ -6,12 +6,12 @@ Enhancement Challenge, 2021.
 """
 
 import functools
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
+from speechbrain_fusion.losses.signal import valid_samples
 from speechbrain_fusion.nnet import (
     LearnedFilterbank,
     PointwiseConv,
@@ -19,10 +19,12 @@ from speechbrain_fusion.nnet import (
     TemporalConvNet,
     make_sharing,
 )
+from speechbrain_fusion.nnet.filterbank import ACTIVATIONS
+from speechbrain_fusion.nnet.options import check_option, choose
+from speechbrain_fusion.nnet.padding import valid_steps
+from speechbrain_fusion.nnet.prelu import PReLU
+from speechbrain_fusion.nnet.shapes import check_axes
 from speechbrain_fusion.nnet.streaming import along, current_memory
-from speechbrain_fusion.nnet.tcn import PReLU
-
-Choice = TypeVar("Choice")
 
 STAGES: dict[str, tuple[str, ...]] = {
     "none": (),
@@ -36,13 +38,6 @@ MASKS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
 }
 OUTPUTS: dict[str, type[nn.Module]] = {"linear": nn.Identity, "tanh": nn.Tanh}
-
-
-def _choose(option: str, value: str, choices: Mapping[str, Choice]) -> Choice:
-    """Look an option's value up, or say which values there are."""
-    if value not in choices:
-        raise ValueError(f"{option}: expected one of {list(choices)}, got {value!r}")
-    return choices[value]
 
 
 class BinauralTasNet(nn.Module):
@@ -130,23 +125,22 @@ class BinauralTasNet(nn.Module):
         super().__init__()
         self.ears, self.causal = ears, causal
         self.inputs = self.outputs = ears
-        stages = _choose("fuse", fuse, STAGES)
-        _choose("encoder_activation", encoder_activation, {"linear": 0, "relu": 1})
-        self.mask_activation = _choose("mask_activation", mask_activation, MASKS)
+        stages = choose("fuse", fuse, STAGES)
+        check_option("encoder_activation", encoder_activation, ACTIVATIONS)
+        self.mask_activation = choose("mask_activation", mask_activation, MASKS)
         rest = 1 / N if mask_activation == "softmax" else 0.5
+        learned = N, L, encoder_activation, ears, rest, encoder_bias
         banks: dict[str, Callable[[], LearnedFilterbank | STFTFilterbank]] = {
-            "learned": lambda: LearnedFilterbank(
-                N, L, encoder_activation, ears, rest, encoder_bias
-            ),
+            "learned": lambda: LearnedFilterbank(*learned),
             "stft": lambda: STFTFilterbank(N, stft_pad),
         }
-        self.filterbank = _choose("encoding", encoding, banks)()
+        self.filterbank = choose("encoding", encoding, banks)()
         channels = self.filterbank.channels
         self.tcn = TemporalConvNet(
             channels, B, H, S, P, X, R, causal, share_norms, ears, eps
         )
         self.mask = nn.Sequential(PReLU(S, ears), PointwiseConv(S, channels, ears))
-        self.output = _choose("output_activation", output_activation, OUTPUTS)()
+        self.output = choose("output_activation", output_activation, OUTPUTS)()
         self.sharing = nn.ModuleDict(
             {
                 stage: make_sharing(share if stage in stages else "none", width, ears)
@@ -188,15 +182,12 @@ class BinauralTasNet(nn.Module):
         ValueError
             If the input has another number of ears.
         """
-        if noisy.dim() != 3 or noisy.shape[1] != self.ears:
-            raise ValueError(
-                f"expected [batch, {self.ears} ears, time], got {tuple(noisy.shape)}"
-            )
+        check_axes(noisy, batch=None, ears=self.ears, time=None)
         latent, own = self.filterbank.analyze(noisy)
-        valid = self._valid_frames(latent, lengths, noisy.shape[-1])
+        valid = self._valid_frames(latent, lengths, noisy)
         # causal layers do not hear the padding, which follows
         inside = None if self.causal else valid
-        # no name for what lies between: at ten minutes it would be held for gigabytes
+        # in one expression: a named step would be kept, gigabytes of ten minutes
         mask = self.mask_activation(
             self.mask(
                 self.sharing["back"](self.tcn(self.sharing["front"](latent), inside))
@@ -206,7 +197,7 @@ class BinauralTasNet(nn.Module):
         return self.output(self.filterbank.synthesize(mask, own, noisy.shape[-1]))
 
     def _valid_frames(
-        self, latent: Tensor, lengths: Tensor | None, time: int
+        self, latent: Tensor, lengths: Tensor | None, noisy: Tensor
     ) -> Tensor | None:
         """Mark the frames inside each item: [batch, 1, 1, frames], or None."""
         memory = current_memory()
@@ -214,6 +205,6 @@ class BinauralTasNet(nn.Module):
             return along(memory.valid, latent.dim(), -1)
         if lengths is None:
             return None
-        count = self.filterbank.frames((lengths * time).round())
-        index = torch.arange(latent.shape[-1], device=latent.device)
-        return (index < count.view(-1, 1, 1, 1)).to(latent.dtype)
+        count = self.filterbank.frames(valid_samples(noisy, lengths))
+        valid = valid_steps(count, latent.shape[-1])
+        return along(valid, latent.dim(), -1).to(latent.dtype)

@@ -35,6 +35,7 @@ import torch
 from torch import Tensor, nn
 
 from speechbrain_fusion.nnet.fusion import FusionLayer
+from speechbrain_fusion.nnet.shapes import check_axes
 
 
 class GeneralFusionModel(nn.Module):
@@ -101,9 +102,7 @@ class GeneralFusionModel(nn.Module):
         ValueError
             If there are not two sides of so many inputs.
         """
-        if x.dim() != 3 or (x.shape[0], x.shape[2]) != (2, self.inputs):
-            expected = f"[2, samples, {self.inputs}]"
-            raise ValueError(f"expected shape {expected}, got {tuple(x.shape)}")
+        check_axes(x, sides=2, samples=None, inputs=self.inputs)
         if self.bias:
             x = nn.functional.pad(x, (0, 1), value=1.0)
         return x @ self.encoder.mT

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from speechbrain_fusion.models.speech_autoencoder import Decoded, join, to_unit_power
+from speechbrain_fusion.models.speech_autoencoder import Decoded, join
+from speechbrain_fusion.nnet.level import to_unit_power
 
 
 class JointInputs(NamedTuple):
@@ -150,49 +151,48 @@ def joint_passes(model: Any, mixture: Tensor, given: JointInputs) -> Joint:
     ------
     ValueError
         If a clip has another shape than the mixtures, or what is wanted lacks clips.
+
+    Example
+    -------
+    >>> from speechbrain_fusion.models import SharedLatentEnhancer, SpeechAutoencoder
+    >>> speech = SpeechAutoencoder((512, 256), 128, channels=(64, 32), kernel=1)
+    >>> model = SharedLatentEnhancer(speech, channels=(64, 64, 32), kernel=3)
+    >>> given = JointInputs([True, True, False], clean=torch.randn(3, 8000))
+    >>> joint = joint_passes(model, torch.randn(3, 8000), given)
+    >>> joint.decoded.latent.shape, joint.cycle.latent.shape
+    (torch.Size([3, 32, 65]), torch.Size([2, 32, 65]))
     """
     _check(mixture, given)
     stft, spoken, noise = model.speech.stft, *_places(mixture, given.speech)
     clips = _clips(mixture, given, spoken)
-    sizes = [len(x) for x in clips.values()]
     signals = torch.cat([*clips.values()])
     spectrum = stft.analyze(signals)
-    features = stft.features(signals, None, spectrum)
-    spectra, inputs = (
-        dict(zip(clips, x.split(sizes), strict=True)) for x in (spectrum, features)
-    )
-    through = [x for x in clips if x != "clean" or given.anchor]
-    encoded = model.encode(torch.cat([inputs[name] for name in through]))
-    parts = encoded.split([len(clips[name]) for name in through])
-    latents = dict(zip(through, parts, strict=True))
+    spectra = _split(spectrum, clips)
+    features = _split(stft.features(signals, None, spectrum), clips)
+    through = {x: features[x] for x in clips if x != "clean" or given.anchor}
+    latents = _split(model.encode(torch.cat([*through.values()])), through)
     decoded = model.speech.decode(latents["mixture"], None, model.training)
-    own = _only(decoded, spoken)
-    back = None
+    way = None
     if given.cycle and len(spoken):
-        again = _again(model.speech, own, spectra["mixture"][spoken], mixture)
-        back = (
-            again,
-            model.speech.encode(
-                own.amplitude.mT if again is None else stft.features(*again)
-            ),
-        )
-    rebuilt = _decode_mixtures(
-        model, [latents["mixture"], *([back[1]] if back is not None else [])]
-    )
-    cycle = None
-    if back is not None:
-        heard = None if back[0] is None else back[0][2]
-        cycle = Cycle(own, heard, back[1], rebuilt[1])
+        noisy = spectra["mixture"][spoken]
+        way = _way_back(model.speech, _only(decoded, spoken), noisy, mixture)
+    heard = [latents["mixture"]] if way is None else [latents["mixture"], way[2]]
+    rebuilt = _decode_mixtures(model, heard)
     return Joint(
         spoken=spoken,
         noise=noise,
         noisy=spectra["mixture"],
         mixture=rebuilt[0],
         decoded=decoded,
-        cycle=cycle,
+        cycle=None if way is None else Cycle(*way, rebuilt[1]),
         noisier=latents.get("noisier"),
-        clean=_clean(model, clips, spectra, inputs, latents),
+        clean=_clean(model, clips, spectra, features, latents),
     )
+
+
+def _split(x: Tensor, clips: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Take a batch of all clips apart, and name its parts as they are named."""
+    return dict(zip(clips, x.split([len(x) for x in clips.values()]), strict=True))
 
 
 def _check(mixture: Tensor, given: JointInputs) -> None:
@@ -238,14 +238,16 @@ def _only(decoded: Decoded, places: Tensor) -> Decoded:
     return Decoded(decoded.latent[places], decoded.amplitude[places], phase)
 
 
-def _again(
+def _way_back(
     speech: Any, decoded: Decoded, noisy: Tensor, mixture: Tensor
-) -> tuple[Tensor, None, Tensor] | None:
-    """Analyse what was decoded again; None where its amplitudes are all there is."""
+) -> tuple[Decoded, Tensor | None, Tensor]:
+    """Encode as speech what was decoded: the first three parts of a `Cycle`."""
     if decoded.phase is None and len(speech.stft.fft_sizes) == 1:
-        return None
+        # its amplitudes are all that the encoder hears
+        return decoded, None, speech.encode(decoded.amplitude.mT)
     signal = _sound(speech, decoded, noisy, mixture)
-    return signal, None, speech.stft.analyze(signal)
+    again = speech.stft.analyze(signal)
+    return decoded, again, speech.encode(speech.stft.features(signal, None, again))
 
 
 def _sound(speech: Any, decoded: Decoded, spectrum: Tensor, mixture: Tensor) -> Tensor:

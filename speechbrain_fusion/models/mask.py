@@ -1,4 +1,4 @@
-"""Supervised masking with the mixture autoencoder's layers: what pairs are worth.
+"""Supervised masking with the mixture autoencoder's layers: what paired data gains.
 
 Sources: Narayanan & Wang, "Ideal ratio mask estimation using deep neural networks for
 robust speech recognition", ICASSP 2013; Williamson, Wang, Wang, "Complex ratio masking
@@ -12,21 +12,21 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from speechbrain_fusion.losses.signal import check_pair, valid_samples
-from speechbrain_fusion.models.speech_autoencoder import to_unit_power
-from speechbrain_fusion.nnet.compressed_stft import compress, single
-from speechbrain_fusion.nnet.resolutions import MultiResolutionSTFT
-from speechbrain_fusion.nnet.spectral_stack import (
-    SpectralLayer,
-    SpectralStack,
-    blank_frames,
-)
+from speechbrain_fusion.losses.signal import channels_as_items, check_pair
+from speechbrain_fusion.models.shared_latent import MIXTURE_CHANNELS
+from speechbrain_fusion.models.speech_autoencoder import hear
+from speechbrain_fusion.nnet.compressed_stft import compress
+from speechbrain_fusion.nnet.options import check_option
+from speechbrain_fusion.nnet.padding import blank_frames
+from speechbrain_fusion.nnet.precision import single
+from speechbrain_fusion.nnet.resolutions import FFT_SIZES, MultiResolutionSTFT
+from speechbrain_fusion.nnet.spectral_stack import SpectralLayer, SpectralStack
 
 MASKS = ("ratio", "complex")
 
 
 class MaskEnhancer(nn.Module):
-    """Enhance by a mask that is estimated of the mixture.
+    """Enhance by a mask that is estimated from the mixture.
 
     Arguments
     ---------
@@ -65,16 +65,15 @@ class MaskEnhancer(nn.Module):
     def __init__(
         self,
         mask: str = "ratio",
-        fft_sizes: Sequence[int] = (1024, 512, 256, 128),
+        fft_sizes: Sequence[int] = FFT_SIZES,
         hop: int = 32,
         compression: float = 0.5,
-        channels: Sequence[int] = (512, 400, 300, 200, 128, 64),
+        channels: Sequence[int] = MIXTURE_CHANNELS,
         kernel: int = 7,
         bound: float = 2.0,
     ) -> None:
         super().__init__()
-        if mask not in MASKS:
-            raise ValueError(f"mask: expected one of {MASKS}, got {mask!r}")
+        check_option("mask", mask, MASKS)
         self.mask, self.bound = mask, bound
         parts = mask == "complex"
         self.stft = MultiResolutionSTFT(fft_sizes, hop, compression, parts)
@@ -124,18 +123,13 @@ class MaskEnhancer(nn.Module):
             If the shapes do not fit.
         """
         check_pair(mixture, mixture, lengths)
-        count, channels = None, mixture.shape[1]
-        if lengths is not None:
-            count = valid_samples(mixture, lengths).repeat_interleave(channels)
-        time, flat = mixture.shape[-1], mixture.flatten(0, 1)
-        valid = None if count is None else self.stft.valid(count, time)
-        unit, gain = to_unit_power(flat, count)
-        noisy = self.stft.analyze(unit, count)
-        latent = self.encoder(self.stft.features(unit, count, noisy), valid)
-        y = single(blank_frames(self.decoder(latent, valid), valid)).mT
-        masked = self._masked(y, compress(noisy, 1 / self.stft.compression))
+        flat, count = channels_as_items(mixture, lengths)
+        heard = hear(self.stft, flat, count)
+        latent = self.encoder(heard.features, heard.valid)
+        y = single(blank_frames(self.decoder(latent, heard.valid), heard.valid)).mT
+        masked = self._masked(y, compress(heard.spectrum, 1 / self.stft.compression))
         masked = compress(masked, self.stft.compression)
-        estimate = self.stft.synthesize(masked, time, count) / gain
+        estimate = self.stft.synthesize(masked, flat.shape[-1], count) / heard.gain
         return estimate.view(mixture.shape).to(mixture.dtype)
 
     def _masked(self, y: Tensor, noisy: Tensor) -> Tensor:

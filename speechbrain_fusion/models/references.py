@@ -19,8 +19,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from speechbrain_fusion.losses.signal import check_pair, valid_samples
+from speechbrain_fusion.losses.signal import (
+    channels_as_items,
+    check_pair,
+    valid_samples,
+)
 from speechbrain_fusion.nnet.compressed_stft import CompressedSTFT
+from speechbrain_fusion.nnet.shapes import check_axes
 
 TINY = 1e-12
 # RMS of a signal as the classical methods get it.
@@ -125,25 +130,24 @@ def _masked(
 ) -> Tensor:
     """Multiply the mixture's STFT by a mask."""
     _check(mixture, target, lengths)
-    stft, (items, channels, time) = CompressedSTFT(fft_size, hop), mixture.shape
-    count = None
-    if lengths is not None:
-        count = valid_samples(mixture, lengths).repeat_interleave(channels)
+    stft, (_, count) = (
+        CompressedSTFT(fft_size, hop),
+        channels_as_items(mixture, lengths),
+    )
     noisy, clean = (
-        stft.analyze(x.flatten(0, 1), count).movedim(1, -1).contiguous()
+        torch.view_as_complex(
+            stft.analyze(x.flatten(0, 1), count).movedim(1, -1).contiguous()
+        )
         for x in (mixture, target)
     )
-    pair = torch.view_as_complex(noisy), torch.view_as_complex(clean)
-    masked = torch.view_as_real(pair[0] * mask(*pair)).movedim(-1, 1)
-    estimate = stft.synthesize(masked, time, count)
-    return estimate.view(items, channels, time).to(mixture.dtype)
+    masked = torch.view_as_real(noisy * mask(noisy, clean)).movedim(-1, 1)
+    estimate = stft.synthesize(masked, mixture.shape[-1], count)
+    return estimate.view(mixture.shape).to(mixture.dtype)
 
 
 def _check(mixture: Tensor, target: Tensor, lengths: Tensor | None) -> None:
     check_pair(mixture, target, lengths)
-    if mixture.dim() != 3:
-        shape = tuple(mixture.shape)
-        raise ValueError(f"expected [batch, channels, time], got {shape}")
+    check_axes(mixture, batch=None, channels=None, time=None)
 
 
 def iterative_wiener(

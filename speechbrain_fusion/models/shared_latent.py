@@ -19,17 +19,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from speechbrain_fusion.losses.signal import check_pair, valid_samples
+from speechbrain_fusion.losses.signal import check_pair, own_samples
 from speechbrain_fusion.models.joint import JointInputs, joint_passes
 from speechbrain_fusion.models.speech_autoencoder import (
     SpeechAutoencoder,
+    hear,
     join,
-    to_unit_power,
 )
-from speechbrain_fusion.nnet.compressed_stft import modulus, single
-from speechbrain_fusion.nnet.spectral_stack import SpectralStack, blank_frames
+from speechbrain_fusion.nnet.compressed_stft import modulus
+from speechbrain_fusion.nnet.level import to_unit_power
+from speechbrain_fusion.nnet.options import check_option
+from speechbrain_fusion.nnet.padding import blank_frames
+from speechbrain_fusion.nnet.precision import single
+from speechbrain_fusion.nnet.spectral_stack import SpectralStack
 
 SHARES = ("layer", "space")
+# Of the mixture encoder: the last layers can be those of the speech autoencoder.
+MIXTURE_CHANNELS = (512, 400, 300, 200, 128, 64)
 
 
 class SharedLatentEnhancer(nn.Module):
@@ -81,7 +87,7 @@ class SharedLatentEnhancer(nn.Module):
     def __init__(
         self,
         speech: SpeechAutoencoder,
-        channels: Sequence[int] = (512, 400, 300, 200, 128, 64),
+        channels: Sequence[int] = MIXTURE_CHANNELS,
         kernel: int = 7,
         share: str = "layer",
         noisy_phase: bool = False,
@@ -123,7 +129,11 @@ class SharedLatentEnhancer(nn.Module):
         return self.speech.encode(features[0]), self.encode(features[1])
 
     def decode_mixture(self, latent: Tensor, valid: Tensor | None = None) -> Tensor:
-        """Decode to the mixture: spectra, or amplitudes without a phase decoder."""
+        """Decode [batch, channels, frames] to the mixture.
+
+        Gives spectra [batch, 2, frames, bins] or, where the speech autoencoder has no
+        phase decoder, amplitudes [batch, frames, bins].
+        """
         y = single(blank_frames(self.decoder(latent, valid), valid)).mT
         if self.speech.phase is None:
             return y
@@ -174,17 +184,15 @@ class SharedLatentEnhancer(nn.Module):
                 raise ValueError("lengths: expected None in joint training")
             return joint_passes(self, mixture, joint)
         check_pair(mixture, mixture, lengths)
-        stft, time = self.speech.stft, mixture.shape[-1]
-        count = None if lengths is None else valid_samples(mixture, lengths)
-        valid = None if count is None else stft.valid(count, time)
-        unit, gain = to_unit_power(mixture, count)
-        noisy = stft.analyze(unit, count)
-        latent = self.encode(stft.features(unit, count, noisy), valid)
-        decoded = self.speech.decode(latent, valid)
-        amplitude = self._at_level(decoded.amplitude, modulus(noisy))
+        stft, count = self.speech.stft, own_samples(mixture, lengths)
+        heard = hear(stft, mixture, count)
+        latent = self.encode(heard.features, heard.valid)
+        decoded = self.speech.decode(latent, heard.valid)
+        amplitude = self._at_level(decoded.amplitude, modulus(heard.spectrum))
         own = self.noisy_phase if noisy_phase is None else noisy_phase
-        spectrum = join(amplitude, None if own else decoded.phase, noisy)
-        return (stft.synthesize(spectrum, time, count) / gain).to(mixture.dtype)
+        spectrum = join(amplitude, None if own else decoded.phase, heard.spectrum)
+        estimate = stft.synthesize(spectrum, mixture.shape[-1], count)
+        return (estimate / heard.gain).to(mixture.dtype)
 
     def _at_level(self, amplitude: Tensor, noisy: Tensor) -> Tensor:
         """Bring decoded amplitudes nearest to the mixture's, and bound them by it."""
@@ -199,8 +207,7 @@ class SharedLatentEnhancer(nn.Module):
 
 def _check_share(share: str, channels: Sequence[int], speech: Sequence[int]) -> None:
     """Refuse channels that cannot share a latent space, or a layer."""
-    if share not in SHARES:
-        raise ValueError(f"share: expected one of {SHARES}, got {share!r}")
+    check_option("share", share, SHARES)
     common = 2 if share == "layer" else 1
     if len(channels) < 2 or [*channels[-common:]] != [*speech[-common:]]:
         raise ValueError(

@@ -12,14 +12,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from speechbrain_fusion.losses.signal import check_pair, valid_samples
-from speechbrain_fusion.nnet.chunks import blank
-from speechbrain_fusion.nnet.compressed_stft import FLOOR, modulus, single
-from speechbrain_fusion.nnet.resolutions import MultiResolutionSTFT
-from speechbrain_fusion.nnet.spectral_stack import SpectralStack, blank_frames
-
-# Mean power of an item that is not brought to a level.
-SILENCE = 1e-14
+from speechbrain_fusion.losses.signal import check_pair, own_samples
+from speechbrain_fusion.nnet.compressed_stft import FLOOR, modulus
+from speechbrain_fusion.nnet.level import to_unit_power
+from speechbrain_fusion.nnet.padding import blank_frames
+from speechbrain_fusion.nnet.precision import single
+from speechbrain_fusion.nnet.resolutions import FFT_SIZES, MultiResolutionSTFT
+from speechbrain_fusion.nnet.spectral_stack import SpectralStack
 
 
 class Decoded(NamedTuple):
@@ -69,6 +68,30 @@ class Rebuilt(NamedTuple):
     lengths: Tensor | None
 
 
+class Heard(NamedTuple):
+    """Signals as encoders hear them: at unit power, in float32 (or float64).
+
+    Attributes
+    ----------
+    signal : torch.Tensor
+        Padding blanked, [batch, time].
+    gain : torch.Tensor
+        What brought the signal to unit power, [batch, 1].
+    spectrum : torch.Tensor
+        Compressed, of the largest window, [batch, 2, frames, bins].
+    features : torch.Tensor
+        Of all windows, [batch, channels, frames].
+    valid : torch.Tensor or None
+        Which frames are an item's own, bool [batch, frames]; None without padding.
+    """
+
+    signal: Tensor
+    gain: Tensor
+    spectrum: Tensor
+    features: Tensor
+    valid: Tensor | None
+
+
 class SpeechAutoencoder(nn.Module):
     """Encode clean speech, and decode amplitude and phase independently.
 
@@ -116,7 +139,7 @@ class SpeechAutoencoder(nn.Module):
 
     def __init__(
         self,
-        fft_sizes: Sequence[int] = (1024, 512, 256, 128),
+        fft_sizes: Sequence[int] = FFT_SIZES,
         hop: int = 32,
         compression: float = 0.5,
         channels: Sequence[int] = (512, 256, 128, 64),
@@ -163,17 +186,14 @@ class SpeechAutoencoder(nn.Module):
             If the shapes do not fit.
         """
         check_pair(signal, signal, lengths)
-        time = signal.shape[-1]
-        count = None if lengths is None else valid_samples(signal, lengths)
-        valid = None if count is None else self.stft.valid(count, time)
-        unit, _ = to_unit_power(signal, count)
-        spectrum = self.stft.analyze(unit, count)
-        latent = self.encode(self.stft.features(unit, count, spectrum), valid)
+        count = own_samples(signal, lengths)
+        unit, _, spectrum, features, valid = hear(self.stft, signal, count)
+        latent = self.encode(features, valid)
         decoded = self.decode(latent, valid, self.training)
         estimate = again = None
         if sound:
             joined = join(decoded.amplitude, decoded.phase, spectrum)
-            estimate = self.stft.synthesize(joined, time, count)
+            estimate = self.stft.synthesize(joined, signal.shape[-1], count)
             again = self.stft.analyze(estimate, count)
         own = None if valid is None else valid.float().mean(-1)
         return Rebuilt(spectrum, decoded, unit, estimate, again, own)
@@ -217,7 +237,10 @@ class SpeechAutoencoder(nn.Module):
         return self.normalize(self.encoder(features, valid), valid)
 
     def normalize(self, latent: Tensor, valid: Tensor | None = None) -> Tensor:
-        """Divide each channel of a latent by its mean over time, if that is wanted."""
+        """Divide each channel of [batch, channels, frames] by its mean over time.
+
+        If that is wanted (`latent_norm`); padding, where not `valid`, is blanked.
+        """
         own = blank_frames(latent, valid)
         if not self.latent_norm:
             return own
@@ -231,7 +254,22 @@ class SpeechAutoencoder(nn.Module):
     def decode(
         self, latent: Tensor, valid: Tensor | None = None, noise: bool = False
     ) -> Decoded:
-        """Decode amplitude and phase, of a noisy latent if wanted."""
+        """Decode amplitude and phase.
+
+        Arguments
+        ---------
+        latent : torch.Tensor
+            Shape [batch, channels, frames].
+        valid : torch.Tensor, optional
+            Which frames are an item's own, bool [batch, frames].
+        noise : bool
+            Add the noise of training to the latent first.
+
+        Returns
+        -------
+        Decoded
+            The latent without noise, amplitude and phase.
+        """
         heard = self.disturb(latent) if noise else latent
         amplitude = single(blank_frames(self.amplitude(heard, valid), valid)).mT
         if self.phase is None:
@@ -245,6 +283,35 @@ class SpeechAutoencoder(nn.Module):
         if self.latent_noise == 0:
             return latent
         return latent + self.latent_noise * torch.randn_like(latent)
+
+
+def hear(stft: MultiResolutionSTFT, signal: Tensor, count: Tensor | None) -> Heard:
+    """Analyse signals at unit power.
+
+    Arguments
+    ---------
+    stft : MultiResolutionSTFT
+        Gives spectra and features.
+    signal : torch.Tensor
+        Shape [batch, time].
+    count : torch.Tensor or None
+        Each item's own samples, shape [batch].
+
+    Returns
+    -------
+    Heard
+        Signal, gain, spectrum, features and valid frames.
+
+    Example
+    -------
+    >>> stft = MultiResolutionSTFT((512, 256), 128)
+    >>> hear(stft, torch.randn(3, 8001), None).features.shape
+    torch.Size([3, 386, 65])
+    """
+    unit, gain = to_unit_power(signal, count)
+    spectrum = stft.analyze(unit, count)
+    features = stft.features(unit, count, spectrum)
+    return Heard(unit, gain, spectrum, features, stft.valid(count, signal.shape[-1]))
 
 
 def join(amplitude: Tensor, phase: Tensor | None, spectrum: Tensor) -> Tensor:
@@ -273,32 +340,3 @@ def join(amplitude: Tensor, phase: Tensor | None, spectrum: Tensor) -> Tensor:
     if phase is None:
         phase = spectrum / modulus(spectrum).unsqueeze(1)
     return amplitude.unsqueeze(1) * phase
-
-
-def to_unit_power(signal: Tensor, count: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Bring each item to a mean power of 1, silence excepted.
-
-    Arguments
-    ---------
-    signal : torch.Tensor
-        Shape [batch, time].
-    count : torch.Tensor or None
-        Each item's own samples, shape [batch].
-
-    Returns
-    -------
-    signal : torch.Tensor
-        float32 (or float64), padding blanked, same shape.
-    gain : torch.Tensor
-        What it was multiplied by, shape [batch, 1].
-
-    Example
-    -------
-    >>> to_unit_power(torch.full((1, 4), 0.5), None)[1]
-    tensor([[2.]])
-    """
-    own = single(signal if count is None else blank(signal, count))
-    number = signal.shape[-1] if count is None else count.clamp(min=1).unsqueeze(-1)
-    power = own.square().sum(-1, keepdim=True) / number
-    gain = torch.where(power > SILENCE, power.clamp(min=SILENCE).rsqrt(), 1.0)
-    return own * gain, gain

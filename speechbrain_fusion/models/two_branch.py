@@ -1,32 +1,35 @@
 """Two-branch enhancement: a magnitude and a complex network that work together.
 
     noisy spectrum -> encoder -> temporal units -> decoder -> magnitude M
-           |             | com: what its experts agreed on
+           |             | com: its gated experts, level by level
            +-------> encoder -> temporal units -> decoders -> S_r, S_i
 
     S = M (S_r + j S_i) / |S_r + j S_i|
 
 The magnitude comes from one branch and the phase from the other, whose encoder's gates
-also hear the first one's experts. Spectra are power-compressed on the way in, and again
-expanded on the way out.
+also depend on the first one's experts. Spectra are power-compressed on the way in, and
+expanded again on the way out.
 
 Source: Tai et al., "Foster Strengths and Circumvent Weaknesses: a Speech Enhancement
 Framework with Two-branch Collaborative Learning", arXiv 2110.05713.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from speechbrain_fusion.losses.signal import check_pair, valid_samples
-from speechbrain_fusion.nnet.chunks import blank
-from speechbrain_fusion.nnet.compressed_stft import CompressedSTFT, modulus, single
+from speechbrain_fusion.losses.signal import check_pair, own_samples
+from speechbrain_fusion.nnet.compressed_stft import CompressedSTFT, modulus
+from speechbrain_fusion.nnet.level import SILENCE, mean_power
+from speechbrain_fusion.nnet.options import check_option
+from speechbrain_fusion.nnet.padding import blank_frames
+from speechbrain_fusion.nnet.precision import single
+from speechbrain_fusion.nnet.shapes import check_axes
 from speechbrain_fusion.nnet.spectral_branch import SpectralBranch, widths
 
-# Mean power of an item that is not brought to a level.
-SILENCE = 1e-14
 BRANCHES = ("both", "magnitude", "complex")
 
 
@@ -79,7 +82,7 @@ class TwoBranchEnhancer(nn.Module):
     norm : str
         "batch", "layer" or "cumulative".
     causal : bool
-        Hear nothing beyond the window of the STFT, in evaluation.
+        Look no further ahead than the window of the STFT, in evaluation.
     branches : str
         "both"; or one of them, with the noisy phase ("magnitude") or alone ("complex").
     exchange : bool
@@ -139,8 +142,7 @@ class TwoBranchEnhancer(nn.Module):
         normalize: bool | None = None,
     ) -> None:
         super().__init__()
-        if branches not in BRANCHES:
-            raise ValueError(f"branches: expected one of {BRANCHES}, got {branches!r}")
+        check_option("branches", branches, BRANCHES)
         if causal and normalize:
             raise ValueError("normalize: expected false for a causal network")
         if blocks == "plain" and exchange and branches == "both":
@@ -149,27 +151,20 @@ class TwoBranchEnhancer(nn.Module):
         self.exchange, self.detach_exchange = exchange, detach_exchange
         self.normalize = not causal if normalize is None else normalize
         self.stft = CompressedSTFT(fft_size, hop, compression)
-
-        def branch(decoders: int) -> SpectralBranch:
-            return SpectralBranch(
-                widths(fft_size // 2 + 1, kernels),
-                channels,
-                experts,
-                kernels,
-                norm,
-                final_norm,
-                decoders,
-                causal,
-                blocks,
-                groups=groups,
-                units=units,
-                squeezed=squeezed,
-                kernel_size=temporal_kernel,
-            )
-
-        self.magnitude = None if branches == "complex" else branch(1)
+        branch = functools.partial(
+            SpectralBranch,
+            widths(fft_size // 2 + 1, kernels),
+            *(channels, experts, kernels, norm, final_norm),
+            causal=causal,
+            blocks=blocks,
+            kernel_size=temporal_kernel,
+            groups=groups,
+            units=units,
+            squeezed=squeezed,
+        )
+        self.magnitude = None if branches == "complex" else branch(decoders=1)
         self.linear = nn.Identity() if branches == "complex" else nn.Conv2d(1, 1, 1)
-        self.complex = None if branches == "magnitude" else branch(2)
+        self.complex = None if branches == "magnitude" else branch(decoders=2)
 
     @property
     def hop(self) -> int:
@@ -205,19 +200,18 @@ class TwoBranchEnhancer(nn.Module):
         ValueError
             If the shapes do not fit.
         """
-        if noisy.dim() != 2:
-            raise ValueError(f"expected [batch, time], got {tuple(noisy.shape)}")
+        check_axes(noisy, batch=None, time=None)
         check_pair(noisy, noisy if clean is None else clean, lengths)
-        count = None if lengths is None else valid_samples(noisy, lengths)
+        count = own_samples(noisy, lengths)
         level = self._level(noisy, count)
-        valid = None if count is None else self.stft.valid(count, noisy.shape[-1])
+        valid = self.stft.valid(count, noisy.shape[-1])
         spectrum = self.stft.analyze(noisy / level, count)
         magnitude, complex_ = self.estimate(spectrum, valid)
         recovered = recover(magnitude, complex_, spectrum)
         return Enhanced(
             level * self.stft.synthesize(recovered, noisy.shape[-1], count),
-            _own(magnitude, valid),
-            _own(complex_, valid),
+            None if magnitude is None else blank_frames(magnitude, valid, axis=-2),
+            None if complex_ is None else blank_frames(complex_, valid, axis=-2),
             None if clean is None else self.stft.analyze(clean / level, count),
             None if valid is None else valid.sum(1) / valid.shape[1],
         )
@@ -226,9 +220,7 @@ class TwoBranchEnhancer(nn.Module):
         """Measure each item's root mean square, [batch, 1]; 1 if it is to stay."""
         if not self.normalize:
             return noisy.new_ones(noisy.shape[0], 1)
-        own = noisy if count is None else blank(noisy, count)
-        samples = noisy.shape[-1] if count is None else count[:, None]
-        power = single(own).square().sum(-1, keepdim=True) / samples
+        power = mean_power(noisy, count)
         # silence stays silence
         return power.where(power > SILENCE, 1.0).sqrt()
 
@@ -294,11 +286,3 @@ def recover(magnitude: Tensor | None, spectrum: Tensor | None, noisy: Tensor) ->
         return phase
     phase, magnitude = single(phase), single(magnitude)
     return phase * (magnitude / modulus(phase)).unsqueeze(1)
-
-
-def _own(x: Tensor | None, valid: Tensor | None) -> Tensor | None:
-    """Set frames that are padding to zero."""
-    if x is None or valid is None:
-        return x
-    shape = [len(valid), *[1] * (x.dim() - 3), valid.shape[1], 1]
-    return x.masked_fill(~valid.view(shape), 0.0)

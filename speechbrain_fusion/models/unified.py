@@ -22,12 +22,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from speechbrain_fusion.losses.signal import check_pair, valid_samples
-from speechbrain_fusion.nnet.chunks import blank, valid_steps
+from speechbrain_fusion.losses.signal import check_pair, own_samples
 from speechbrain_fusion.nnet.convolution import PointwiseConv
-from speechbrain_fusion.nnet.filterbank import complete_frames, start_as_frame
+from speechbrain_fusion.nnet.filterbank import (
+    complete_frames,
+    count_frames,
+    start_as_frame,
+)
+from speechbrain_fusion.nnet.options import check_option
+from speechbrain_fusion.nnet.padding import blank, valid_steps
+from speechbrain_fusion.nnet.prelu import PReLU
+from speechbrain_fusion.nnet.shapes import check_axes
 from speechbrain_fusion.nnet.streaming import along, current_memory, overlap
-from speechbrain_fusion.nnet.tcn import PReLU, TemporalConvNet
+from speechbrain_fusion.nnet.tcn import TemporalConvNet
 
 INITIALIZATIONS = ("random", "frame")
 
@@ -206,11 +213,7 @@ class UnifiedSeparator(nn.Module):
         initialization: str = "random",
     ) -> None:
         super().__init__()
-        if initialization not in INITIALIZATIONS:
-            raise ValueError(
-                f"initialization: expected one of {INITIALIZATIONS}, got "
-                f"{initialization!r}"
-            )
+        check_option("initialization", initialization, INITIALIZATIONS)
         if kernel_size < 2 or kernel_size % 2:
             raise ValueError(f"kernel_size: expected an even number, got {kernel_size}")
         self.kernel_size, self.stride = kernel_size, kernel_size // 2
@@ -301,11 +304,10 @@ class UnifiedSeparator(nn.Module):
         ValueError
             If the input is not [batch, time] or does not fit the lengths.
         """
-        if signal.dim() != 2:
-            raise ValueError(f"expected [batch, time], got {tuple(signal.shape)}")
+        check_axes(signal, batch=None, time=None)
         if lengths is not None:
             check_pair(signal, signal, lengths)
-            signal = blank(signal, valid_samples(signal, lengths))
+            signal = blank(signal, own_samples(signal, lengths))
         with torch.autocast(signal.device.type, enabled=False):
             whole = self._whole(signal).unsqueeze(1).to(self.encoder.weight.dtype)
             features = F.relu(self.encoder(whole))
@@ -344,8 +346,7 @@ class UnifiedSeparator(nn.Module):
             flat = features.flatten(0, 1).to(self.decoder.weight.dtype)
             signals = self.decoder(flat).unflatten(0, features.shape[:2])
         signals = overlap(signals.squeeze(2), time)
-        count = None if lengths is None else valid_samples(signals, lengths)
-        return blank(signals, count)
+        return blank(signals, own_samples(signals, lengths))
 
     def _encode_clean(self, clean: Tensor, lengths: Tensor | None) -> Tensor:
         learn = torch.is_grad_enabled() and not self.detach_clean
@@ -354,11 +355,8 @@ class UnifiedSeparator(nn.Module):
 
     def _frames(self, signal: Tensor, lengths: Tensor | None) -> Tensor | None:
         """Count the frames that hold any of each item's samples."""
-        if lengths is None:
-            return None
-        return self._count(valid_samples(signal, lengths))
+        count = own_samples(signal, lengths)
+        return None if count is None else self._count(count)
 
     def _count(self, samples: Tensor) -> Tensor:
-        beyond = (samples - self.kernel_size).clamp(min=0)
-        # rounded up
-        return 1 + (beyond + self.stride - 1) // self.stride
+        return count_frames(samples, self.kernel_size, self.stride)

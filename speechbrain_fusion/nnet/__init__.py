@@ -1,4 +1,4 @@
-"""Layers that know nothing of tasks."""
+"""Layers that know nothing of tasks: what the models are built from."""
 
 from speechbrain_fusion.nnet.compressed_stft import CompressedSTFT
 from speechbrain_fusion.nnet.convolution import DepthwiseConv, PointwiseConv

@@ -1,9 +1,13 @@
-"""Convolutions over frames and bins that widen or narrow the bins.
+"""Convolutions over frames and bins that reduce or increase the number of bins.
 
-A transposed convolution of stride s is s convolutions side by side, of which number p
-gives every s-th bin from p on. On CPUs that takes half the time, and what works bin by
-bin can follow before the phases are joined. Features are [batch, channels, frames,
-bins], the phases apart [batch, s, channels, frames, bins].
+A transposed convolution of stride s is s ordinary convolutions side by side, its
+phases: phase p gives every s-th bin from bin p on. On CPUs that takes half the time,
+and whatever works bin by bin can be applied before the phases are interleaved. Features
+are [batch, channels, frames, bins], with separate phases [batch, s, channels, frames,
+bins].
+
+Source: Shi et al., "Is the deconvolution layer the same as a convolutional layer?",
+arXiv 1609.07009 (phases of a transposed convolution).
 """
 
 from collections.abc import Sequence
@@ -30,10 +34,11 @@ class BinConv(nn.Module):
     stride : int
         Bins from one output to the next or, transposed, the other way round.
     transposed : bool
-        Widen the bins.
+        Increase the number of bins.
     pad : bool
-        Keep the number of frames, by zeros before the first or, transposed, without
-        those behind the last. Otherwise they are fewer or more.
+        Keep the number of frames, by zeros before the first one or, transposed, by
+        dropping those after the last one. Otherwise a kernel of m frames gives m - 1
+        frames fewer or more.
 
     Example
     -------
@@ -95,8 +100,8 @@ class BinConv(nn.Module):
         bins : int
             Of the input.
         wanted : int, optional
-            Of the result, if transposed: of all that the stride maps to as many as the
-            input has, by default the least.
+            Of the result, if transposed: one of the numbers that a convolution of this
+            stride reduces to the input's, by default the smallest.
 
         Returns
         -------
@@ -106,19 +111,21 @@ class BinConv(nn.Module):
         Raises
         ------
         ValueError
-            If the stride does not map so many bins to those of the input.
+            If a convolution of this stride does not reduce so many to the input's.
         """
         if not self.transposed:
             return y.squeeze(1)
         return join_phases(y, self.bins(bins, wanted))
 
     def bins(self, bins: int, wanted: int | None = None) -> int:
-        """Tell the bins of the result; takes the last two arguments of `join`.
+        """Compute the number of bins of the result.
+
+        Takes the last two arguments of `join`.
 
         Raises
         ------
         ValueError
-            If the stride does not map so many bins to those of the input.
+            If a convolution of this stride does not reduce so many to the input's.
         """
         if not self.transposed:
             return (bins - self.kernel) // self.stride + 1

@@ -1,46 +1,20 @@
 """Parts of dual-path networks: chunks that overlap by half, norms, positions.
 
-A chunk is K frames. The signal has half a chunk of zeros before and behind it, so that
+A chunk is K frames. The signal has half a chunk of zeros before and after it, so that
 every frame lies in two chunks; more zeros complete the last pair of chunks.
+
+Source: Luo, Chen, Yoshioka: "Dual-Path RNN", ICASSP 2020, section 2.1.
 """
 
 import math
-from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speechbrain_fusion.nnet.filterbank import overlap_add
-
-Frames = TypeVar("Frames", int, Tensor)
-
-
-def valid_steps(steps: Tensor, total: int) -> Tensor:
-    """Mark the steps that are an item's own: boolean, [batch, total].
-
-    Example
-    -------
-    >>> valid_steps(torch.tensor([3, 1]), 3)
-    tensor([[ True,  True,  True],
-            [ True, False, False]])
-    """
-    return torch.arange(total, device=steps.device) < steps.unsqueeze(-1)
-
-
-def blank(x: Tensor, count: Tensor | None) -> Tensor:
-    """Set [batch, ..., steps] to zero behind each item's own steps.
-
-    Example
-    -------
-    >>> blank(torch.ones(2, 3), torch.tensor([3, 1]))
-    tensor([[1., 1., 1.],
-            [1., 0., 0.]])
-    """
-    if count is None:
-        return x
-    padding = ~valid_steps(count, x.shape[-1])
-    return x.masked_fill(padding.view(len(x), *[1] * (x.dim() - 2), -1), 0.0)
+from speechbrain_fusion.nnet.padding import Count
+from speechbrain_fusion.nnet.precision import single
 
 
 def positions(steps: int, channels: int, device: torch.device | None = None) -> Tensor:
@@ -76,10 +50,20 @@ def positions(steps: int, channels: int, device: torch.device | None = None) -> 
     return torch.stack([angles.sin(), angles.cos()], -1).flatten(-2)
 
 
-def count_chunks(frames: Frames, chunk: int) -> Frames:
-    """Count the chunks that a number of frames is cut into.
+def count_chunks(frames: Count, chunk: int) -> Count:
+    """Count the chunks that signals are cut into, always two or more.
 
-    There are always two or more.
+    Arguments
+    ---------
+    frames : int or torch.Tensor
+        Of a signal, or of each item of a batch.
+    chunk : int
+        Frames K of a chunk.
+
+    Returns
+    -------
+    int or torch.Tensor
+        Of the same kind as `frames`.
 
     Example
     -------
@@ -147,7 +131,7 @@ def normalize(norm: nn.GroupNorm, x: Tensor, valid: Tensor | None) -> Tensor:
     True
     """
     with torch.autocast(x.device.type, enabled=False):
-        y = x.to(torch.promote_types(x.dtype, torch.float32))
+        y = single(x)
         if valid is None:
             y = F.layer_norm(y, y.shape[1:], eps=norm.eps)
         else:

@@ -1,9 +1,10 @@
 """Spectra whose magnitudes are raised to a power, and the way back.
 
-Frames are centred on multiples of the hop, with silence before and behind the signal,
-and as many as hear any of it: so an item of a padded batch has the spectrum that it has
-alone, and the inverse is exact. Spectra are real and imaginary part, [batch, 2, frames,
-bins], in float32 (float64 for float64 signals) inside autocast too.
+Frames are centred on multiples of the hop, with silence before and after the signal,
+and there are as many as contain any of it: so an item of a padded batch has the
+spectrum that it has alone, and the inverse is exact. Spectra are real and imaginary
+part, [batch, 2, frames, bins], in float32 (float64 for float64 signals) also inside
+automatic mixed precision.
 
 Source of the compression: Li et al., "On the importance of power compression and phase
 estimation in monaural speech dereverberation", JASA Express Letters 1(1), 2021.
@@ -13,9 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from speechbrain_fusion.nnet.chunks import Frames, blank, valid_steps
 from speechbrain_fusion.nnet.dft import irfft_parts, rfft_parts
 from speechbrain_fusion.nnet.filterbank import overlap_add
+from speechbrain_fusion.nnet.padding import Count, blank, valid_steps
+from speechbrain_fusion.nnet.precision import single
 from speechbrain_fusion.nnet.streaming import Memory, along, current_memory
 
 FLOOR = 1e-6
@@ -30,14 +32,14 @@ class CompressedSTFT(nn.Module):
     fft_size : int
         Samples of a window.
     hop : int
-        Samples between windows, a part of half of them.
+        Samples between windows, which divide half a window.
     compression : float
         Exponent of the magnitudes; 1 for none.
 
     Raises
     ------
     ValueError
-        If the window is odd, or the hop is no part of half of it.
+        If the window is odd, or the hop does not divide half of it.
 
     Example
     -------
@@ -62,13 +64,28 @@ class CompressedSTFT(nn.Module):
         self.fft_size, self.hop, self.compression = fft_size, hop, compression
         self.register_buffer("window", torch.hann_window(fft_size), persistent=False)
 
-    def frames(self, samples: Frames) -> Frames:
-        """Count the frames that hear any of so many samples."""
+    def frames(self, samples: Count) -> Count:
+        """Count the frames that contain any of so many samples."""
         # a window is zero where it begins
         return -(-(samples + self.fft_size // 2 - 1) // self.hop)
 
-    def valid(self, count: Tensor, time: int) -> Tensor:
-        """Tell which frames hear any of an item's own samples, [batch, frames]."""
+    def valid(self, count: Tensor | None, time: int) -> Tensor | None:
+        """Mark the frames that contain any of an item's own samples.
+
+        Arguments
+        ---------
+        count : torch.Tensor or None
+            Each item's own samples, shape [batch].
+        time : int
+            Samples of the batch.
+
+        Returns
+        -------
+        torch.Tensor or None
+            bool, shape [batch, frames]; None without a count.
+        """
+        if count is None:
+            return None
         frames = (count + self.fft_size // 2 + self.hop - 2) // self.hop
         return valid_steps(frames, self.frames(time))
 
@@ -87,7 +104,7 @@ class CompressedSTFT(nn.Module):
         torch.Tensor
             Real and imaginary part, float32 or float64, [batch, 2, frames, bins].
         """
-        own = signal if count is None else blank(signal, count)
+        own = blank(signal, count)
         frames, memory = self.frames(signal.shape[-1]), current_memory()
         with torch.autocast(signal.device.type, enabled=False):
             if memory is None:
@@ -129,7 +146,7 @@ class CompressedSTFT(nn.Module):
             weight = overlap_add(window.square().expand_as(frames[0]), self.hop)
         side = self.fft_size // 2
         signal = (signal / weight.clamp(min=FLOOR))[:, side : side + time]
-        return signal if count is None else blank(signal, count)
+        return blank(signal, count)
 
     def _continue(self, frames: Tensor, time: int, memory: Memory) -> Tensor:
         """Add up a piece's windowed frames [batch, fft_size, frames]."""
@@ -143,7 +160,7 @@ class CompressedSTFT(nn.Module):
 
 
 def centred_spectrum(signal: Tensor, window: Tensor, hop: int, frames: int) -> Tensor:
-    """Compute spectra of windows centred on multiples of the hop, silence around.
+    """Compute spectra of windows centred on multiples of the hop, amid silence.
 
     Arguments
     ---------
@@ -227,14 +244,3 @@ def compress(spectrum: Tensor, exponent: float) -> Tensor:
     if exponent == 1:
         return spectrum
     return spectrum * modulus(spectrum).pow(exponent - 1).unsqueeze(1)
-
-
-def single(x: Tensor) -> Tensor:
-    """Return in float32, or in float64 what is.
-
-    Example
-    -------
-    >>> single(torch.zeros(1, dtype=torch.bfloat16)).dtype
-    torch.float32
-    """
-    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -5,6 +5,9 @@ own. Long depthwise kernels are convolved in the frequency domain: the product o
 the real FFTs of signal and dilated kernel (the convolution theorem) costs the same
 whatever the kernel, where the direct sum costs O(T P). It does *not* pay for the
 kernels of 3 to 7 samples of most temporal convolution networks.
+
+Source of the blocks of long signals: overlap-save, Oppenheim & Schafer, "Discrete-Time
+Signal Processing", section 8.7.
 """
 
 import math
@@ -18,6 +21,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from speechbrain_fusion.nnet.exporting import is_exporting
+from speechbrain_fusion.nnet.options import choose
+from speechbrain_fusion.nnet.precision import single
 from speechbrain_fusion.nnet.stepping import step_depthwise, step_pointwise, stepping
 from speechbrain_fusion.nnet.streaming import current_memory, pad_past
 
@@ -120,6 +125,11 @@ class DepthwiseConv(nn.Module):
     method : str
         "direct", "fft" or "auto" (what is faster for the input at hand).
 
+    Raises
+    ------
+    ValueError
+        If the method is unknown.
+
     Example
     -------
     >>> layer = DepthwiseConv(4, kernel_size=64, dilation=2, causal=True, ears=2)
@@ -137,16 +147,13 @@ class DepthwiseConv(nn.Module):
         method: str = "auto",
     ) -> None:
         super().__init__()
-        if method not in METHODS:
-            expected = list(METHODS)
-            raise ValueError(f"method: expected one of {expected}, got {method!r}")
         bound = 1 / math.sqrt(kernel_size)
         shape = (ears, channels, kernel_size)
         self.weight = nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(ears, channels, 1).uniform_(-bound, bound))
         self.dilation = dilation
         self.padding = same_padding(kernel_size, dilation, causal)
-        self.convolve = METHODS[method]
+        self.convolve = choose("method", method, METHODS)
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve [batch, ears, channels, frames]; the shape stays."""
@@ -171,6 +178,20 @@ def same_padding(kernel_size: int, dilation: int, causal: bool) -> tuple[int, in
 
         causal       |<-- (P-1) d -->|x x x x x|
         symmetric    |<- half ->|x x x x x|<- rest ->|
+
+    Arguments
+    ---------
+    kernel_size : int
+        Taps P.
+    dilation : int
+        Frames d between two taps.
+    causal : bool
+        All padding in the past, or half of it on either side.
+
+    Returns
+    -------
+    tuple of int
+        Zeros before and after.
 
     Example
     -------
@@ -202,6 +223,22 @@ def fft_pays(taps: int, reach: int, frames: int, device: str) -> bool:
     """Tell whether the FFT is faster than the direct sum.
 
     The sum takes `taps` steps for each frame; the FFTs also transform the padding.
+
+    Arguments
+    ---------
+    taps : int
+        Of the kernel.
+    reach : int
+        Frames of padding.
+    frames : int
+        Of the signal.
+    device : str
+        Its type, as "cpu" or "cuda".
+
+    Returns
+    -------
+    bool
+        Whether it is, by what was measured on such a device.
 
     Example
     -------
@@ -285,8 +322,8 @@ def fft_depthwise(
     if is_exporting():
         return direct_depthwise(x, weight, dilation, padding)
     with torch.autocast(x.device.type, enabled=False):
-        single = torch.promote_types(x.dtype, torch.float32)
-        y = _FFTDepthwise.apply(x.to(single), weight.to(single), dilation, padding)
+        wide = single(x)
+        y = _FFTDepthwise.apply(wide, weight.to(wide.dtype), dilation, padding)
     return y.to(x.dtype)
 
 

@@ -7,8 +7,9 @@ They are SpeechBrain's dual-path lobes with the same parameters under the same n
 and the same results for a single signal. Different here:
 
 - Frames are cut into chunks of K that overlap by half. The chunks of a padded item are
-  those that it has alone, followed by others; those are kept out of the norms, of the
-  attention and of the LSTM's way back. So an item gives what it gives alone.
+  those that it has alone, followed by others, which are excluded from the norms, from
+  the attention and from the LSTM's backward direction. So an item gives what it gives
+  alone.
 - Positional encodings are computed, where a table would end at 2500 chunks.
 - Attention weights are never stored, and the output's 1x1 follows the overlap-add.
 - Layers are initialized one by one; upstream copies one block into all of them.
@@ -35,11 +36,11 @@ from speechbrain_fusion.nnet.chunks import (
     join_chunks,
     normalize,
     positions,
-    valid_steps,
 )
 from speechbrain_fusion.nnet.exporting import is_exporting
+from speechbrain_fusion.nnet.padding import valid_steps
 
-# Of all sequences that a transformer hears at once, on a CPU and without gradients.
+# Steps of all sequences that a transformer gets at once, on a CPU without gradients.
 STEPS_AT_ONCE = 4096
 
 
@@ -226,6 +227,10 @@ class DualPathMasker(Dual_Path_Model):
     ------
     ValueError
         If K is odd.
+
+    Notes
+    -----
+    Luo, Chen, Yoshioka: "Dual-Path RNN", ICASSP 2020.
 
     Example
     -------

@@ -5,10 +5,10 @@
     com = l * g_r + r * g_l
     y = conv1x1(com)
 
-Controlled, the gates also hear the `com` of another branch's block of the same size:
-g_l = sigmoid(conv1x1((l + control) / 2)), and g_r likewise. Transposed, all four are
-transposed convolutions. Time is never looked ahead of: a kernel of m frames hears the
-m - 1 before.
+In a controlled block the gates also depend on the `com` of another branch's block of
+the same size: g_l = sigmoid(conv1x1((l + control) / 2)), and g_r likewise. In a
+transposed block all of these are transposed convolutions. No block looks ahead: a
+kernel of m frames spans a frame and the m - 1 before it.
 
 Source: Tai et al., "Foster Strengths and Circumvent Weaknesses: a Speech Enhancement
 Framework with Two-branch Collaborative Learning", arXiv 2110.05713.
@@ -23,16 +23,24 @@ from torch.autograd.function import once_differentiable
 
 from speechbrain_fusion.nnet.bin_conv import BinConv, mix, split_phases
 from speechbrain_fusion.nnet.convolution import PointwiseConv
+from speechbrain_fusion.nnet.prelu import SharedPReLU
 from speechbrain_fusion.nnet.spectral_norm import make_norm
 from speechbrain_fusion.nnet.streaming import pad_past
-from speechbrain_fusion.nnet.tcn import SharedPReLU
 
 
 class NormedBlock(nn.Module):
-    """What blocks of spectral features end in: a norm and a PReLU, or neither."""
+    """Base of blocks of spectral features, which end in a norm and a PReLU or neither.
+
+    Example
+    -------
+    >>> block = NormedBlock()
+    >>> block.add_norm("layer", channels=3)
+    >>> block.finish(torch.randn(2, 3, 10, 7), None).shape
+    torch.Size([2, 3, 10, 7])
+    """
 
     def add_norm(self, norm: str | None, channels: int) -> None:
-        """Make them by the norm's name; call it last in a block's constructor."""
+        """Make norm and PReLU by the norm's name, last in a block's constructor."""
         self.norm = None if norm is None else make_norm(norm, channels)
         self.activation = nn.Identity() if norm is None else SharedPReLU()
 
@@ -57,12 +65,12 @@ class CollaborativeExpertBlock(NormedBlock):
     experts : int
         Channels of each expert.
     transposed : bool
-        Widen the bins again; see `forward`.
+        Increase the number of bins again; see `forward`.
     norm : str, optional
         "batch", "layer" or "cumulative", followed by a PReLU; by default neither.
     pad : bool
-        Keep the number of frames, by zeros before the first or, transposed, without the
-        last ones. Otherwise they are m - 1 fewer or more.
+        Keep the number of frames, by zeros before the first one or, transposed, by
+        dropping those after the last one. Otherwise there are m - 1 fewer or more.
 
     Raises
     ------
@@ -121,15 +129,15 @@ class CollaborativeExpertBlock(NormedBlock):
             Whether a frame is an item's own, bool [batch, frames]: padding does not
             count in batch norm.
         bins : int, optional
-            Of the result of a transposed block: of all that the stride maps to as many
-            bins as `x` has, by default the least.
+            Of the result of a transposed block: one of the numbers that a block of this
+            stride reduces to that of `x`, by default the smallest.
 
         Returns
         -------
         y : torch.Tensor
             Shape [batch, channels, frames, bins].
         com : torch.Tensor
-            What the experts agreed on, [batch, experts, frames, bins].
+            Both gated experts together, shape [batch, experts, frames, bins].
 
         Raises
         ------
@@ -160,8 +168,8 @@ class CollaborativeExpertBlock(NormedBlock):
 class ConvBlock(NormedBlock):
     """One convolution where a `CollaborativeExpertBlock` has its experts and gates.
 
-    Takes the arguments of that, of which `experts` changes nothing. There is nothing to
-    control it by.
+    Takes that block's arguments but `experts` and `pad`: it keeps the number of frames.
+    Without gates there is nothing that could be controlled.
 
     Example
     -------
@@ -177,14 +185,12 @@ class ConvBlock(NormedBlock):
         out_channels: int,
         kernel_size: Sequence[int] = (2, 3),
         stride: int = 2,
-        experts: int = 32,
         transposed: bool = False,
         norm: str | None = None,
-        pad: bool = True,
     ) -> None:
         super().__init__()
         sizes = in_channels, out_channels, kernel_size, stride
-        self.convolution = BinConv(*sizes, transposed=transposed, pad=pad)
+        self.convolution = BinConv(*sizes, transposed)
         self.add_norm(norm, out_channels)
 
     def forward(
@@ -194,7 +200,10 @@ class ConvBlock(NormedBlock):
         valid: Tensor | None = None,
         bins: int | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Pass features through, as a `CollaborativeExpertBlock` does.
+        """Pass features through the convolution.
+
+        Takes the arguments of a `CollaborativeExpertBlock`, and returns its result
+        twice, in place of `com` too.
 
         Raises
         ------

@@ -1,8 +1,8 @@
-"""A mode in which layers compute by what other runtimes know too.
+"""A mode in which layers use only operations that ONNX runtimes have too.
 
-While a model is exported, what depends on a signal's length must be recorded and not
-be decided, and FFTs give way to sums of products. Results differ by rounding alone.
-Other threads go on as they do.
+While a model is exported, sizes that depend on the signal's length must be recorded as
+operations, and FFTs are replaced by products with the matrix of the transform. Results
+differ by rounding alone. The mode belongs to a thread: others are not affected.
 """
 
 import contextlib
@@ -51,7 +51,17 @@ def exporting() -> Iterator[None]:
 
 
 def larger(first: int, second: int) -> int:
-    """Return the larger of two sizes; a tracer's choice between its own is recorded.
+    """Return the larger of two sizes, so that a tracer records the choice.
+
+    Arguments
+    ---------
+    first, second : int
+        Sizes; to a tracer they are tensors.
+
+    Returns
+    -------
+    int
+        The larger one.
 
     Example
     -------

@@ -1,8 +1,11 @@
 """Filterbanks between waveform and latent: learned (TasNet) and short-time Fourier.
 
-Both offer `analyze`, which gives the non-negative or real latent to be processed and
-what is needed to come back, and `synthesize`, which applies a mask and returns to the
-waveform. Both look `window` samples ahead and no further.
+Both offer `analyze`, which gives the latent that masks are computed from and what the
+masks are applied to, and `synthesize`, which applies a mask and returns to the
+waveform. An output sample depends on no input sample that is a `window` later.
+
+Sources: Luo & Mesgarani, "Conv-TasNet", IEEE/ACM TASLP, 2019 (learned); Griffin & Lim,
+"Signal estimation from modified short-time Fourier transform", IEEE TASSP 32(2), 1984.
 """
 
 import math
@@ -14,10 +17,12 @@ from torch import Tensor, nn
 from speechbrain_fusion.nnet.convolution import PointwiseConv, pointwise
 from speechbrain_fusion.nnet.dft import irfft_parts, rfft_parts
 from speechbrain_fusion.nnet.exporting import is_exporting, larger
+from speechbrain_fusion.nnet.options import check_option
 from speechbrain_fusion.nnet.stepping import step_overlap_add, stepping
 from speechbrain_fusion.nnet.streaming import current_memory, overlap
 
-# Where a learned encoder has its bias.
+# Of a learned encoder: what follows it, and where it has its bias.
+ACTIVATIONS = ("linear", "relu")
 BIASES = ("encoding", "mask", "none")
 
 
@@ -68,6 +73,18 @@ def complete_frames(x: Tensor, size: int, hop: int) -> Tensor:
     return F.pad(x, (0, larger(size - time, -(time - size) % hop)))
 
 
+def count_frames(samples: Tensor, size: int, hop: int) -> Tensor:
+    """Count the frames that `complete_frames` makes of so many samples.
+
+    Example
+    -------
+    >>> count_frames(torch.tensor([1, 4, 5, 7]), size=4, hop=2)
+    tensor([1, 1, 2, 3])
+    """
+    beyond = (samples - size).clamp(min=0)
+    return torch.div(beyond + hop - 1, hop, rounding_mode="floor") + 1
+
+
 class LearnedFilterbank(nn.Module):
     """Encoder and decoder of a TasNet: a strided convolution and its transpose.
 
@@ -89,10 +106,15 @@ class LearnedFilterbank(nn.Module):
     rest : float
         Value of the mask of an untrained network.
     bias : str
-        Where the encoder has one. "encoding": in all it gives, as published; what is
-        decoded then never is silent. "mask": in what the mask is made of, not in what
-        is decoded, so that silence stays silent. "none": nowhere, so that a sound at
-        another level is the same times a factor.
+        Where the encoder has a bias. "encoding": in the encoding, as published; the
+        output is then never quite silent. "mask": in what masks are computed from, not
+        in what is decoded, so that silence stays silent. "none": nowhere, so that the
+        encoding is proportional to the input.
+
+    Raises
+    ------
+    ValueError
+        If the window is odd, or an option is unknown.
 
     Example
     -------
@@ -114,10 +136,8 @@ class LearnedFilterbank(nn.Module):
         super().__init__()
         if window < 2 or window % 2:
             raise ValueError(f"window L: expected an even number, got {window}")
-        if activation not in ("linear", "relu"):
-            raise ValueError(f"activation: expected linear or relu, got {activation!r}")
-        if bias not in BIASES:
-            raise ValueError(f"bias: expected one of {[*BIASES]}, got {bias!r}")
+        check_option("activation", activation, ACTIVATIONS)
+        check_option("bias", bias, BIASES)
         self.channels, self.window, self.hop = channels, window, window // 2
         self.bias, self.relu = bias, activation == "relu"
         self.encoder = PointwiseConv(window, channels, ears, bias != "none")
@@ -136,11 +156,13 @@ class LearnedFilterbank(nn.Module):
 
     def frames(self, samples: Tensor) -> Tensor:
         """Count the frames that hold any of the first `samples` samples."""
-        beyond = (samples - self.window).clamp(min=0)
-        return torch.div(beyond + self.hop - 1, self.hop, rounding_mode="floor") + 1
+        return count_frames(samples, self.window, self.hop)
 
     def analyze(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode [batch, ears, time]; both results are [batch, ears, N, frames]."""
+        """Encode [batch, ears, time]; see the module.
+
+        Both results, which differ by the bias at most, are [batch, ears, N, frames].
+        """
         memory = current_memory()
         if memory is None:
             x = complete_frames(x, self.window, self.hop)
@@ -177,6 +199,11 @@ class STFTFilterbank(nn.Module):
         Whether to pad both ends, so that a mask of ones returns the input to 1e-6 at
         any length; without, frames are taken where the window fits (the released
         reference).
+
+    Raises
+    ------
+    ValueError
+        If the number of channels is no power of two.
 
     Example
     -------
@@ -215,9 +242,15 @@ class STFTFilterbank(nn.Module):
         return torch.div(beyond, self.hop, rounding_mode="floor") + 1
 
     def analyze(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return magnitudes and the complex spectrum, [batch, ears, N + 1, frames].
+        """Return magnitudes and the complex spectrum of [batch, ears, time].
 
-        While it is exported, the spectrum is real and imaginary part, [..., 2].
+        Both are [batch, ears, N + 1, frames]. While a model is exported, the spectrum
+        is real and imaginary part, [..., 2].
+
+        Raises
+        ------
+        ValueError
+            If the signal is shorter than a window, without padding.
         """
         memory = current_memory()
         if memory is not None:

@@ -1,7 +1,8 @@
 """Normalization of latents [batch, ears, channels, frames].
 
 Statistics never cross the ears: each is a network of its own. Computed in float32
-also inside automatic mixed precision, since an epsilon of 1e-7 is nothing in bf16.
+also inside automatic mixed precision, since an epsilon of 1e-7 is lost in bfloat16.
+
 Source: channel-wise and global layer norm of Luo & Mesgarani, "Conv-TasNet", 2019.
 """
 
@@ -12,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from speechbrain_fusion.nnet.precision import single
 from speechbrain_fusion.nnet.stepping import step_channel_norm, stepping
 
 
@@ -44,9 +46,12 @@ class ChannelNorm(nn.Module):
         """Normalize [batch, ears, channels, frames]; the mask changes nothing."""
         if stepping():
             return step_channel_norm(x, self.gamma, self.beta, self.eps)
-        single = x.to(torch.promote_types(x.dtype, torch.float32))
-        gamma, beta = self.gamma.to(single.dtype), self.beta.to(single.dtype)
-        return _ChannelNorm.apply(single, gamma, beta, self.eps).to(x.dtype)
+        return _ChannelNorm.apply(*self._single(x), self.eps).to(x.dtype)
+
+    def _single(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the input, weights and biases in single precision at least."""
+        wide = single(x)
+        return wide, self.gamma.to(wide.dtype), self.beta.to(wide.dtype)
 
 
 class _ChannelNorm(torch.autograd.Function):
@@ -115,14 +120,13 @@ class GlobalNorm(ChannelNorm):
         Tensor
             Of the same shape.
         """
-        single = x.to(torch.promote_types(x.dtype, torch.float32))
-        gamma, beta = self.gamma.to(single.dtype), self.beta.to(single.dtype)
+        wide, gamma, beta = self._single(x)
         if mask is None:
-            flat = single.flatten(1, 2), x.shape[1], gamma.flatten(), beta.flatten()
+            flat = wide.flatten(1, 2), x.shape[1], gamma.flatten(), beta.flatten()
             return F.group_norm(*flat, self.eps).view_as(x).to(x.dtype)
         count = mask.sum(dim=(2, 3), keepdim=True) * x.shape[2]
-        mean = (single * mask).sum(dim=(2, 3), keepdim=True) / count
-        square = ((single - mean) * mask).square()
+        mean = (wide * mask).sum(dim=(2, 3), keepdim=True) / count
+        square = ((wide - mean) * mask).square()
         var = square.sum(dim=(2, 3), keepdim=True) / count
         scale = gamma * torch.rsqrt(var + self.eps)
-        return torch.addcmul(beta - mean * scale, single, scale).to(x.dtype)
+        return torch.addcmul(beta - mean * scale, wide, scale).to(x.dtype)

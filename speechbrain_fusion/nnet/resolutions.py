@@ -1,7 +1,7 @@
 """Spectra of several window sizes with one frame shift, side by side.
 
-Frames of all sizes are centred on the same samples, and are as many as the largest
-window needs to hear all of the signal.
+Frames of all sizes are centred on the same samples, and there are as many as the
+largest window needs to cover the whole signal.
 
 Source: Li, Sun, Wang, Naqvi, "Joint Learning with Shared Latent Space for
 Self-Supervised Monaural Speech Enhancement", SSPD 2023.
@@ -12,13 +12,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from speechbrain_fusion.nnet.chunks import blank
 from speechbrain_fusion.nnet.compressed_stft import (
     CompressedSTFT,
     centred_spectrum,
     compress,
     modulus,
 )
+from speechbrain_fusion.nnet.padding import blank
+from speechbrain_fusion.nnet.precision import single
+
+# Samples of the published windows.
+FFT_SIZES = (1024, 512, 256, 128)
 
 
 class MultiResolutionSTFT(nn.Module):
@@ -31,7 +35,7 @@ class MultiResolutionSTFT(nn.Module):
     fft_sizes : sequence of int
         Samples of the windows (Hann), the largest first; one for a single resolution.
     hop : int
-        Samples between frames, a part of half the largest window.
+        Samples between frames, which divide half of the largest window.
     compression : float
         Exponent of the magnitudes; 1 for none.
     parts : bool
@@ -41,7 +45,8 @@ class MultiResolutionSTFT(nn.Module):
     Raises
     ------
     ValueError
-        If there is no size, they do not fall, one is odd, or the hop does not divide.
+        If there is no size, they do not decrease, one is odd, or the hop does not
+        divide half of the largest.
 
     Example
     -------
@@ -52,7 +57,7 @@ class MultiResolutionSTFT(nn.Module):
 
     def __init__(
         self,
-        fft_sizes: Sequence[int] = (1024, 512, 256, 128),
+        fft_sizes: Sequence[int] = FFT_SIZES,
         hop: int = 32,
         compression: float = 0.5,
         parts: bool = False,
@@ -82,8 +87,11 @@ class MultiResolutionSTFT(nn.Module):
         magnitudes = sum(size // 2 + 1 for size in self.fft_sizes)
         return magnitudes + 2 * self.bins * self.parts
 
-    def valid(self, count: Tensor, time: int) -> Tensor:
-        """Tell which frames hear any of an item's own samples, [batch, frames]."""
+    def valid(self, count: Tensor | None, time: int) -> Tensor | None:
+        """Mark the frames that contain any of an item's own samples.
+
+        See `CompressedSTFT.valid`.
+        """
         return self.main.valid(count, time)
 
     @property
@@ -114,8 +122,8 @@ class MultiResolutionSTFT(nn.Module):
     ) -> Tensor:
         """Return from the largest window's compressed spectra to [batch, time]."""
         # float32 also inside autocast: the inverse of a root is steep
-        scale = self.scale.to(torch.promote_types(spectrum.dtype, torch.float32))
-        return self.main.synthesize(spectrum / scale, time, count)
+        wide = single(spectrum)
+        return self.main.synthesize(wide / self.scale.to(wide), time, count)
 
     def features(
         self,
@@ -141,7 +149,7 @@ class MultiResolutionSTFT(nn.Module):
         """
         if spectrum is None:
             spectrum = self.analyze(signal, count)
-        own = signal if count is None else blank(signal, count)
+        own = blank(signal, count)
         features = [modulus(spectrum)]
         with torch.autocast(signal.device.type, enabled=False):
             for size in self.fft_sizes[1:]:

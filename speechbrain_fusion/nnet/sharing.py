@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from speechbrain_fusion.nnet.convolution import PointwiseConv
 from speechbrain_fusion.nnet.fusion import FusionLayer
+from speechbrain_fusion.nnet.options import choose
 
 OWN_SHARE = 0.9
 
@@ -176,6 +177,4 @@ def make_sharing(way: str, channels: int, ears: int = 2) -> nn.Module:
     >>> make_sharing("sum", channels=4)(torch.ones(1, 2, 4, 3)).unique()
     tensor([2.])
     """
-    if way not in SHARINGS:
-        raise ValueError(f"share: expected one of {list(SHARINGS)}, got {way!r}")
-    return SHARINGS[way](channels, ears)
+    return choose("share", way, SHARINGS)(channels, ears)

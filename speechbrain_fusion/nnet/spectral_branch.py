@@ -1,8 +1,9 @@
 """Encoders and decoders of spectra made of expert blocks, and a network of both.
 
-An encoder's blocks halve the bins, the decoder's double them again and also hear what
-the encoder's block of their size found. In between all that is left of a frame goes
-through temporal units. Spectra are [batch, 2 (real, imaginary), frames, bins].
+An encoder's blocks halve the number of bins; the decoder's double it again and also get
+the output of the encoder's block of their size, a skip connection. In between, all
+that is left of a frame goes through temporal units. Spectra are [batch, 2 (real,
+imaginary), frames, bins].
 
 Source: Tai et al., "Foster Strengths and Circumvent Weaknesses: a Speech Enhancement
 Framework with Two-branch Collaborative Learning", arXiv 2110.05713.
@@ -14,15 +15,40 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from speechbrain_fusion.nnet.expert_block import CollaborativeExpertBlock, ConvBlock
+from speechbrain_fusion.nnet.expert_block import (
+    CollaborativeExpertBlock,
+    ConvBlock,
+    NormedBlock,
+)
+from speechbrain_fusion.nnet.options import check_option
 from speechbrain_fusion.nnet.squeezed_tcn import TemporalUnits
 
-BLOCKS = {"experts": CollaborativeExpertBlock, "plain": ConvBlock}
+BLOCKS = ("experts", "plain")
 """What encoders and decoders may be made of."""
 
 
-def make_block(kind: str, *args: Any, **options: Any) -> nn.Module:
-    """Make a block by its name.
+def make_block(
+    kind: str, inputs: int, outputs: int, bins: int, experts: int, **options: Any
+) -> NormedBlock:
+    """Make a block by its name, whose kernel is two frames.
+
+    Arguments
+    ---------
+    kind : str
+        "experts" for a `CollaborativeExpertBlock`, "plain" for a `ConvBlock`.
+    inputs, outputs : int
+        Channels in and out.
+    bins : int
+        Bins of the kernel.
+    experts : int
+        Channels of each expert; a plain block has none.
+    **options
+        Further arguments of the block.
+
+    Returns
+    -------
+    NormedBlock
+        Maps [batch, inputs, frames, bins] to [batch, outputs, frames, other bins].
 
     Raises
     ------
@@ -31,12 +57,14 @@ def make_block(kind: str, *args: Any, **options: Any) -> nn.Module:
 
     Example
     -------
-    >>> type(make_block("plain", 2, 64)).__name__
+    >>> type(make_block("plain", 2, 64, bins=5, experts=32)).__name__
     'ConvBlock'
     """
-    if kind not in BLOCKS:
-        raise ValueError(f"blocks: expected one of {[*BLOCKS]}, got {kind!r}")
-    return BLOCKS[kind](*args, **options)
+    check_option("blocks", kind, BLOCKS)
+    if kind == "plain":
+        return ConvBlock(inputs, outputs, (2, bins), **options)
+    sizes = inputs, outputs, (2, bins)
+    return CollaborativeExpertBlock(*sizes, experts=experts, **options)
 
 
 def widths(bins: int, kernels: Sequence[int]) -> list[int]:
@@ -104,7 +132,7 @@ class SpectralEncoder(nn.Module):
         super().__init__()
         ins = [2, *[channels] * (len(kernels) - 1)]
         self.blocks = nn.ModuleList(
-            make_block(blocks, each, channels, (2, kernel), experts=experts, norm=norm)
+            make_block(blocks, each, channels, kernel, experts, norm=norm)
             for each, kernel in zip(ins, kernels, strict=True)
         )
 
@@ -126,7 +154,7 @@ class SpectralEncoder(nn.Module):
 
 
 class SpectralDecoder(nn.Module):
-    """Transposed expert blocks that hear the encoder's features and double the bins.
+    """Transposed expert blocks that double the bins, with skips from the encoder.
 
     Arguments
     ---------
@@ -158,13 +186,7 @@ class SpectralDecoder(nn.Module):
         norms = ["batch" if final_norm else None, *[norm] * (len(kernels) - 1)]
         self.blocks = nn.ModuleList(
             make_block(
-                blocks,
-                2 * channels,
-                out,
-                (2, kernel),
-                experts=experts,
-                transposed=True,
-                norm=each,
+                blocks, 2 * channels, out, kernel, experts, transposed=True, norm=each
             )
             for out, kernel, each in zip(outs, kernels, norms, strict=True)
         )
@@ -178,7 +200,8 @@ class SpectralDecoder(nn.Module):
     ) -> Tensor:
         """Decode [batch, channels, frames, bins] to [batch, frames, bins].
 
-        `bins` are those at the input of each of the encoder's blocks.
+        `features` are those of the encoder's blocks, and `bins` the numbers of bins at
+        their inputs.
         """
         levels = list(zip(self.blocks, features, bins, strict=True))
         for block, heard, wanted in reversed(levels):
@@ -198,7 +221,7 @@ class SpectralBranch(nn.Module):
     decoders : int
         Signals that come out.
     causal : bool
-        Hear no later frame.
+        Depend on no later frame.
     **temporal
         Further arguments of `TemporalUnits`.
 
@@ -242,7 +265,7 @@ class SpectralBranch(nn.Module):
     ) -> tuple[Tensor, list[Tensor]]:
         """Map spectra [batch, 2, frames, bins] to [batch, decoders, frames, bins].
 
-        Returns that and what the encoder's experts agreed on, for another branch's
+        Returns that and `com` of each of the encoder's blocks, for another branch's
         controls.
         """
         features, agreed = self.encoder(x, controls, valid)

@@ -17,7 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, distributed, nn
 from torch.autograd.function import once_differentiable
 
-from speechbrain_fusion.nnet.compressed_stft import single
+from speechbrain_fusion.nnet.options import choose
+from speechbrain_fusion.nnet.precision import single
 from speechbrain_fusion.nnet.streaming import along, current_memory
 
 
@@ -66,7 +67,7 @@ class BatchNorm(nn.Module):
             return self._alone(x)
         padding = None
         if valid is not None:
-            padding = ~valid.view(valid.shape[0], 1, -1, *[1] * (x.dim() - 3))
+            padding = ~along(valid, x.dim(), 2 - x.dim())
         with torch.autocast(x.device.type, enabled=False):
             y, *moments = _Standardize.apply(single(x), padding, self.eps)
             self._follow(*moments)
@@ -170,6 +171,18 @@ NORMS: dict[str, type[nn.Module]] = {
 def make_norm(kind: str, channels: int) -> nn.Module:
     """Make a norm by its name.
 
+    Arguments
+    ---------
+    kind : str
+        "batch", "layer" or "cumulative".
+    channels : int
+        Channels of the features.
+
+    Returns
+    -------
+    torch.nn.Module
+        Maps [batch, channels, frames, ...] and, optionally, valid frames.
+
     Raises
     ------
     ValueError
@@ -180,9 +193,7 @@ def make_norm(kind: str, channels: int) -> nn.Module:
     >>> make_norm("layer", 8)
     FrameNorm()
     """
-    if kind not in NORMS:
-        raise ValueError(f"norm: expected one of {[*NORMS]}, got {kind!r}")
-    return NORMS[kind](channels)
+    return choose("norm", kind, NORMS)(channels)
 
 
 class _Standardize(torch.autograd.Function):

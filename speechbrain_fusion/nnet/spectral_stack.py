@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from speechbrain_fusion.nnet.padding import blank_frames
 from speechbrain_fusion.nnet.spectral_norm import BatchNorm
 
 
@@ -110,15 +111,3 @@ class SpectralStack(nn.Module):
         for layer in self.layers:
             x = layer(x, valid)
         return x
-
-
-def blank_frames(x: Tensor, valid: Tensor | None) -> Tensor:
-    """Blank the padding of [batch, channels, frames], which `valid` tells.
-
-    Example
-    -------
-    >>> import torch
-    >>> blank_frames(torch.ones(1, 1, 2), torch.tensor([[True, False]]))
-    tensor([[[1., 0.]]])
-    """
-    return x if valid is None else x.masked_fill(~valid.unsqueeze(1), 0.0)

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speechbrain_fusion.nnet.convolution import same_padding
+from speechbrain_fusion.nnet.padding import blank_frames
 from speechbrain_fusion.nnet.spectral_norm import make_norm
 from speechbrain_fusion.nnet.streaming import current_memory, pad_past
 
@@ -30,7 +31,7 @@ class SqueezedTemporalUnit(nn.Module):
     dilation : int
         Frames between two taps.
     causal : bool
-        Hear no later frame; otherwise as much of both sides.
+        Depend on no later frame; otherwise on as much of both sides.
     norm : str
         "batch", "layer" or "cumulative".
 
@@ -84,9 +85,7 @@ class _Path(nn.Module):
     def forward(
         self, z: Tensor, valid: Tensor | None, padding: tuple[int, int] = (0, 0)
     ) -> Tensor:
-        z = self.norm(self.activation(z), valid)
-        if valid is not None:
-            z = z.masked_fill(~valid[:, None], 0.0)
+        z = blank_frames(self.norm(self.activation(z), valid), valid)
         if current_memory() is not None:
             return self.convolution(pad_past(z, padding[0]))
         return self.convolution(F.pad(z, padding))

@@ -1,9 +1,9 @@
-"""What layers compute by while a signal comes in pieces of few frames.
+"""How layers compute while a signal arrives in pieces of few frames.
 
-Then it is not the arithmetic that takes the time but beginning it: these are the same
-functions in as few operations as there are, on a CPU, and without a gradient of their
-own. Frames are before channels in memory, as products of few frames want them: results
-are views, whose last two axes are exchanged.
+Of few frames the time goes into starting operations, not into arithmetic. Here are the
+layers' functions in as few operations as possible, for a CPU and without gradients of
+their own. In memory frames come before channels, as products of few frames are fastest
+so: results are views whose last two axes are exchanged.
 """
 
 import torch
@@ -68,6 +68,7 @@ def step_prelu(x: Tensor, slope: Tensor) -> Tensor:
     >>> step_prelu(torch.tensor([-4.0, 4.0]).view(1, 1, 1, 2), torch.ones(1, 1) / 4)
     tensor([[[[-1.,  4.]]]])
     """
+    # not in place: torch.compile (2.11) would lose the gradient
     return torch.lerp(torch.relu(x), x, slope.unsqueeze(-1))
 
 

@@ -1,14 +1,15 @@
-"""Memory of causal layers, by which a signal in pieces gives what it gives at once.
+"""Memory of causal layers: in pieces, a signal gives what it gives at once.
 
-A causal layer puts zeros before its input, or adds up what overlaps. Within a `Memory`
-it puts there what it heard last, or adds what the piece before left over::
+Offline, a causal layer puts zeros before its input, or adds up frames that overlap.
+Within a `Memory` it puts the end of the piece before there, or adds what that piece
+left over::
 
     offline     0 0 0 x x x x x x        `pad_past` puts zeros before the signal,
     piece 1     0 0 0 x x x              zeros before its first piece,
     piece 2           x x x x x x        and the end of the piece before else
 
-States are tensors with the batch first; all begin as zeros, and layers take and leave
-them in the order in which they are called. A memory belongs to its thread.
+States are tensors with the batch first. All begin as zeros, and layers take and leave
+them in the order in which they are called. A memory belongs to the thread that uses it.
 """
 
 import functools
@@ -26,8 +27,8 @@ class Memory:
     """What the layers of a causal network remember of the signal so far.
 
     Pieces are whole hops, each of which completes one frame. The first frames of the
-    stream may hear too little to be frames of the signal: a layer then must not
-    remember them, since offline it hears zeros in their place.
+    stream may hold too few samples to be frames of the signal; layers must not remember
+    those, since offline there are zeros in their place.
 
     Arguments
     ---------
@@ -89,7 +90,21 @@ class Memory:
     def take(
         self, like: Tensor, shape: Sequence[int], dtype: torch.dtype | None = None
     ) -> Tensor:
-        """Return the next state: zeros like a tensor if there is none yet.
+        """Return the next state, or zeros if this is the first piece.
+
+        Arguments
+        ---------
+        like : torch.Tensor
+            Gives device and precision of the zeros.
+        shape : sequence of int
+            Of the state.
+        dtype : torch.dtype, optional
+            Its precision, if another.
+
+        Returns
+        -------
+        torch.Tensor
+            What a layer left of the piece before.
 
         Raises
         ------

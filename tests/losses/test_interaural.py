@@ -1,3 +1,4 @@
+import functools
 import math
 
 import pytest
@@ -6,14 +7,11 @@ from hyperpyyaml import load_hyperpyyaml
 
 from speechbrain_fusion.losses import ild_loss, ipd_loss
 from speechbrain_fusion.metrics import ild_error, itd_error
+from tests.losses import signals
 
 RATE = 16000
 LOSSES = [ild_loss, ipd_loss]
-
-
-def noise(*shape, seed=0, dtype=torch.float64):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=dtype)
+noise = functools.partial(signals.noise, dtype=torch.float64)
 
 
 def delayed(signal, microseconds, rate=RATE):

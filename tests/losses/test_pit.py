@@ -15,19 +15,17 @@ from speechbrain_fusion.losses.pit import (
     sum_above,
 )
 from speechbrain_fusion.losses.signal import FLOOR, si_sdr_loss, snr_loss
+from tests.losses.signals import noise as talk
 from tests.ranks import run_ranks
-
-
-def talk(batch, talkers, time, seed=0, dtype=torch.float32):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(batch, talkers, time, generator=generator, dtype=dtype)
 
 
 def separated(batch, talkers, time, noise=0.5, **options):
     """References, and noisy estimates of them in another order."""
     reference = talk(batch, talkers, time, **options)
     shuffled = reference.roll(1, dims=1)
-    return reference, shuffled + noise * talk(batch, talkers, time, 1, reference.dtype)
+    return reference, shuffled + noise * talk(
+        batch, talkers, time, seed=1, dtype=reference.dtype
+    )
 
 
 @pytest.mark.parametrize("zero_mean", [True, False])

@@ -5,15 +5,10 @@ import torch
 
 from speechbrain_fusion.losses import si_sdr_loss, snr_loss
 from speechbrain_fusion.losses.signal import FLOOR, REDUCTIONS
+from tests.losses.signals import noise
 
 LOSSES = [snr_loss, si_sdr_loss]
 FLOOR_DB = 10 * math.log10(FLOOR)
-
-
-def noise(*shape, seed=0, dtype=torch.float32):
-    return torch.randn(
-        *shape, generator=torch.Generator().manual_seed(seed), dtype=dtype
-    )
 
 
 def orthogonal_mix(snr, dtype=torch.float64):

@@ -84,7 +84,7 @@ def test_half_precision_is_computed_in_single(loss):
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_wrong_arguments_are_named(loss):
-    with pytest.raises(ValueError, match=r"expected spectra .*\(2, 3, 6, 5\)"):
+    with pytest.raises(ValueError, match=r"\[batch, 2 parts, .*\(2, 3, 6, 5\)"):
         loss(torch.zeros(2, 3, 6, 5), spectra())
     with pytest.raises(ValueError, match=r"mean.*none.*sum"):
         loss(spectra(), spectra(), reduction="sum")

@@ -6,11 +6,7 @@ from speechbrain_fusion.models import SharedLatentEnhancer, SpeechAutoencoder
 from speechbrain_fusion.models.joint import JointInputs
 
 SPEECH = {"fft_sizes": (128, 64), "hop": 32, "channels": (12, 6), "kernel": 3}
-
-
 MIXTURE = {"channels": (10, 12, 6), "kernel": 3}
-
-
 TIME = 2000
 
 
@@ -28,7 +24,3 @@ def inputs(**options):
     given = {"speech": [True, True, False], "clean": noise(3, seed=1)}
     given |= {"added": noise(3, seed=2), "noisier": True, "remix": True}
     return JointInputs(**{**given, **options})
-
-
-def count(*modules):
-    return sum(p.numel() for module in modules for p in module.parameters())

@@ -9,6 +9,7 @@ from speechbrain_fusion.brains.launch import resolve_include
 from speechbrain_fusion.metrics import si_sdr
 from speechbrain_fusion.models import BinauralTasNet
 from tests.golden.loaders import load_fusion
+from tests.nnet.parameters import count
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SMALL = {"N": 16, "L": 8, "B": 6, "H": 7, "S": 9, "P": 5, "X": 2, "R": 2}
@@ -29,11 +30,11 @@ def test_the_reference_is_reproduced(name):
 
 @pytest.mark.parametrize("topology", TOPOLOGIES)
 @pytest.mark.parametrize(
-    ("configuration", "count"), [({}, 479_872), (RELEASE, 1_096_960)]
+    ("configuration", "parameters"), [({}, 479_872), (RELEASE, 1_096_960)]
 )
-def test_published_parameter_counts(configuration, count, topology):
+def test_published_parameter_counts(configuration, parameters, topology):
     model = BinauralTasNet(share_norms=True, fuse=topology, **configuration)
-    assert sum(p.numel() for p in model.parameters()) == count
+    assert count(model) == parameters
 
 
 @pytest.mark.parametrize("topology", TOPOLOGIES)
@@ -127,9 +128,8 @@ def test_the_published_yamls_have_the_published_parameters(yaml):
     base, changes = resolve_include(path, {})
     with open(base, encoding="utf-8") as stream:
         hparams = load_hyperpyyaml(stream, changes, overrides_must_match=False)
-    model = hparams["enhancer"]
-    count = sum(parameter.numel() for parameter in model.parameters())
-    assert count == {"fusion": 479_872, "release": 1_096_960}[yaml]
+    published = {"fusion": 479_872, "release": 1_096_960}
+    assert count(hparams["enhancer"]) == published[yaml]
 
 
 def test_a_model_can_be_pickled():

@@ -128,5 +128,5 @@ def test_equal_norms_do_not_equal_the_scales_of_inputs():
 
 @pytest.mark.parametrize("shape", [(2, 10, 4), (3, 10, 5), (2, 5), (1, 2, 10, 5)])
 def test_wrong_inputs_are_named(shape):
-    with pytest.raises(ValueError, match=r"\[2, samples, 5\]"):
+    with pytest.raises(ValueError, match=r"\[2 sides, samples, 5 inputs\]"):
         make()(torch.zeros(shape, dtype=torch.float64))

@@ -5,8 +5,8 @@ import copy
 import pytest
 import torch
 
-from speechbrain_fusion.models.speech_autoencoder import to_unit_power
-from tests.models.latent_space import inputs, make, noise
+from speechbrain_fusion.nnet.level import to_unit_power
+from tests.models.latent_space import TIME, inputs, make, noise
 
 
 @pytest.mark.parametrize("spoken", [[True, True, True], [False, False, False]])
@@ -50,6 +50,27 @@ def test_parts_that_are_not_wanted_are_left_out():
     given = inputs(clean=None, added=None, cycle=False, noisier=False, remix=False)
     joint = make()(noise(), joint=given)
     assert (joint.cycle, joint.noisier, joint.clean) == (None,) * 3
+
+
+def test_the_cycle_leads_through_the_clean_decoders_and_the_speech_encoder():
+    model = make().eval()
+    cycle = model(noise(), joint=inputs()).cycle
+    stft, decoded = model.speech.stft, cycle.decoded
+    signal = stft.synthesize(decoded.amplitude.unsqueeze(1) * decoded.phase, TIME)
+    torch.testing.assert_close(cycle.again, stft.analyze(signal))
+    latent = model.speech.encode(stft.features(signal))
+    torch.testing.assert_close(cycle.latent, latent)
+    torch.testing.assert_close(cycle.mixture, model.decode_mixture(latent))
+
+
+def test_amplitudes_alone_go_back_as_they_are():
+    """Where the speech encoder gets no more, there is nothing to analyse again."""
+    model = make({"phase": False, "fft_sizes": (128,)}).eval()
+    cycle = model(noise(), joint=inputs()).cycle
+    assert cycle.again is None
+    latent = model.speech.encode(cycle.decoded.amplitude.mT)
+    torch.testing.assert_close(cycle.latent, latent)
+    torch.testing.assert_close(cycle.mixture, model.decode_mixture(latent))
 
 
 def test_noise_is_added_as_the_mixture_hears_it():

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from speechbrain_fusion.models import SharedLatentEnhancer, SpeechAutoencoder
-from speechbrain_fusion.models.speech_autoencoder import to_unit_power
 from speechbrain_fusion.nnet.compressed_stft import modulus
-from tests.models.latent_space import TIME, count, inputs, make, noise
+from speechbrain_fusion.nnet.level import to_unit_power
+from tests.models.latent_space import TIME, inputs, make, noise
+from tests.nnet.parameters import count
 
 
 def test_published_sizes_of_sse():

@@ -10,6 +10,7 @@ from speechbrain_fusion.models.two_branch import TwoBranchEnhancer, recover
 from speechbrain_fusion.nnet import BatchNorm, CollaborativeExpertBlock
 from speechbrain_fusion.nnet.spectral_branch import widths
 from tests.golden.loaders import load_two_branch
+from tests.nnet.parameters import count
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SMALL = {"fft_size": 64, "hop": 32, "channels": 4, "experts": 3, "kernels": (5, 3, 3)}
@@ -28,7 +29,7 @@ def test_golden_values():
 
 def test_published_parameter_count():
     model = TwoBranchEnhancer(final_norm=True)
-    assert sum(p.numel() for p in model.parameters()) == 3_214_992
+    assert count(model) == 3_214_992
 
 
 @pytest.mark.parametrize("fft_size", [46, 64, 80, 126, 320])
@@ -178,10 +179,7 @@ def test_one_branch_alone():
     )
     assert magnitude(x).spectrum is None
     assert complex_(x).magnitude is None
-    counts = [
-        sum(p.numel() for p in m.parameters()) for m in (both, magnitude, complex_)
-    ]
-    assert counts[0] == counts[1] + counts[2]
+    assert count(both) == count(magnitude, complex_)
 
 
 def test_plain_convolutions_stand_where_expert_blocks_do():

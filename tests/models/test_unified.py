@@ -10,6 +10,7 @@ from speechbrain_fusion.losses.pit import pit_si_sdr_loss
 from speechbrain_fusion.models.unified import ConvTasNetMasker, UnifiedSeparator
 from speechbrain_fusion.nnet.dual_path import DPRNNMasker, SepFormerMasker
 from tests.nnet.memory import saved_bytes
+from tests.nnet.parameters import count
 
 KINDS = ["dprnn", "sepformer", "conv", "causal"]
 
@@ -29,7 +30,7 @@ def separator(kind, talkers=2, detach_clean=True, **options):
 
 def batch(*samples):
     """Mixtures of the given lengths, padded, and their relative lengths."""
-    items = [torch.randn(count) for count in samples]
+    items = [torch.randn(number) for number in samples]
     lengths = torch.tensor(samples) / max(samples)
     return nn.utils.rnn.pad_sequence(items, batch_first=True), lengths
 
@@ -42,15 +43,15 @@ PUBLISHED = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "talkers", "count"), PUBLISHED)
-def test_published_parameter_counts(kind, talkers, count):
+@pytest.mark.parametrize(("kind", "talkers", "parameters"), PUBLISHED)
+def test_published_parameter_counts(kind, talkers, parameters):
     with torch.device("meta"):
         if kind == "dprnn":
             maskers = DPRNNMasker(256, 1, blocks=2), DPRNNMasker(256, talkers)
         else:
             maskers = SepFormerMasker(256, 1, layers=1), SepFormerMasker(256, talkers)
         model = UnifiedSeparator(*maskers)
-    assert sum(p.numel() for p in model.parameters()) == count
+    assert count(model) == parameters
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -70,13 +71,13 @@ def test_an_item_of_a_padded_batch_gives_what_it_gives_alone(kind, short):
     model, (noisy, lengths) = separator(kind).eval(), batch(400, short)
     noisy[1, short:] = torch.nan
     together = model(noisy, lengths, clean=0.5 * noisy)
-    for index, count in enumerate((400, short)):
-        own = noisy[index : index + 1, :count]
+    for index, number in enumerate((400, short)):
+        own = noisy[index : index + 1, :number]
         alone = model(own, clean=0.5 * own)
         frames = alone.enhanced.shape[-1]
         signals = together.signals[index]
-        torch.testing.assert_close(signals[:, :count], alone.signals[0])
-        assert (signals[:, count:] == 0).all()
+        torch.testing.assert_close(signals[:, :number], alone.signals[0])
+        assert (signals[:, number:] == 0).all()
         for ours, expected in zip(together[1:3], alone[1:3], strict=True):
             torch.testing.assert_close(ours[index, :, :frames], expected[0])
             assert (ours[index, :, frames:] == 0).all()
@@ -90,9 +91,9 @@ def test_losses_and_gradients_of_a_padded_batch_are_the_items_mean(kind):
     noisy, lengths = batch(*samples)
     talkers, clean = torch.randn(3, 2, 400).double(), torch.randn(3, 400).double()
 
-    def gradients(index, count, relative):
-        y = model(noisy[index, :count].double(), relative, clean[index, :count])
-        loss = pit_si_sdr_loss(talkers[index, :, :count], y.signals, relative)
+    def gradients(index, number, relative):
+        y = model(noisy[index, :number].double(), relative, clean[index, :number])
+        loss = pit_si_sdr_loss(talkers[index, :, :number], y.signals, relative)
         loss = loss + 0.1 * latent_loss(y.clean, y.enhanced, y.lengths)
         return torch.autograd.grad(loss, list(model.parameters()))
 

@@ -10,8 +10,8 @@ from speechbrain_fusion.nnet.chunks import (
     join_chunks,
     normalize,
     positions,
-    valid_steps,
 )
+from speechbrain_fusion.nnet.padding import valid_steps
 
 LENGTHS = [1, 3, 5, 9, 10, 11, 15, 25, 40, 47]
 

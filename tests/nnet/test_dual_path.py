@@ -13,6 +13,8 @@ from speechbrain_fusion.nnet.dual_path import (
     SepFormerMasker,
     TransformerPath,
 )
+from tests.nnet.memory import saved_bytes
+from tests.nnet.parameters import jittered
 
 MASKERS = ["dprnn", "sepformer"]
 
@@ -34,14 +36,6 @@ def upstream_of(kind):
     return Dual_Path_Model(
         8, 8, *paths, 2, K=10, linear_layer_after_inter_intra=linear
     ).eval()
-
-
-def jittered(model):
-    """Move all parameters, since biases of zero would hide what they do."""
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.3 * torch.randn_like(parameter))
-    return model
 
 
 def padded_pair(model, frames=(47, 23)):
@@ -122,19 +116,12 @@ def test_checkpointing_gives_equal_masks_and_gradients(kind, counts):
 
 
 def test_checkpointing_keeps_fewer_activations():
-    def kept(checkpointing):
-        sizes = []
-        model = make("sepformer", checkpointing=checkpointing)
-
-        def pack(tensor):
-            sizes.append(tensor.numel())
-            return tensor
-
-        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            model(torch.rand(2, 8, 47))
-        return sum(sizes)
-
-    assert kept(True) < 0.4 * kept(False)
+    x = torch.rand(2, 8, 47)
+    plain, kept = (
+        saved_bytes(make("sepformer", checkpointing=checkpointing), x)
+        for checkpointing in (False, True)
+    )
+    assert kept < 0.4 * plain
 
 
 @pytest.mark.parametrize("kind", MASKERS)

@@ -5,14 +5,8 @@ import torch
 
 from speechbrain_fusion.nnet import BatchNorm, CumulativeNorm, FrameNorm
 from speechbrain_fusion.nnet.spectral_norm import _Standardize
+from tests.nnet.parameters import jittered
 from tests.ranks import run_ranks
-
-
-def jittered(norm):
-    with torch.no_grad():
-        for parameter in norm.parameters():
-            parameter.add_(0.3 * torch.randn_like(parameter))
-    return norm
 
 
 @pytest.mark.parametrize("shape", [(3, 4, 10), (3, 4, 10, 7)])

@@ -2,24 +2,34 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from speechbrain_fusion.nnet import CumulativeNorm, DepthwiseConv, TemporalConvNet
+from speechbrain_fusion.nnet import (
+    CompressedSTFT,
+    CumulativeNorm,
+    DepthwiseConv,
+    LearnedFilterbank,
+    STFTFilterbank,
+    TemporalConvNet,
+)
 from speechbrain_fusion.nnet.bin_conv import BinConv
 from speechbrain_fusion.nnet.streaming import (
     Memory,
+    along,
     current_memory,
     overlap,
     pad_past,
 )
+from tests.nnet.parameters import jittered
 
 
-def in_pieces(layer, x, sizes, axis):
-    """Call a layer with one piece after another."""
+def in_pieces(layer, x, sizes, axis, early=0):
+    """Call a layer with one piece after another; some first frames are no signal's."""
     parts, states = [], None
     for piece in x.split(sizes, axis):
         with torch.no_grad(), Memory(states) as memory:
             # frames are counted where signals are cut into them
-            memory.begin(piece.new_zeros(len(x), piece.shape[axis]), 1, 1, 0, len)
+            memory.begin(piece.new_zeros(len(x), piece.shape[axis]), 1, 1, early, len)
             parts.append(layer(piece))
         memory.check()
         states = memory.left
@@ -98,8 +108,46 @@ def test_convolutions_of_bins_in_pieces(transposed):
     torch.testing.assert_close(found, joined(x).detach())
 
 
+def analyse_and_synthesize(bank, x, valid):
+    """Pass a signal [batch, ears, time] through a filterbank with a mask of ones."""
+    if isinstance(bank, CompressedSTFT):
+        flat = x.flatten(0, 1)
+        return bank.synthesize(bank.analyze(flat), x.shape[-1]).view_as(x)
+    latent, own = bank.analyze(x)
+    mask = torch.ones_like(latent)
+    if valid() is not None:
+        mask = mask * along(valid(), latent.dim(), -1)
+    return bank.synthesize(mask, own, x.shape[-1])
+
+
+BANKS = {
+    "learned": lambda: (LearnedFilterbank(6, 8), 8, 4),
+    "stft": lambda: (STFTFilterbank(8), 16, 4),
+    "stft without padding": lambda: (STFTFilterbank(8, pad=False), 16, 4),
+    "compressed": lambda: (CompressedSTFT(16, 4, 0.5), 16, 4),
+    "compressed, few overlaps": lambda: (CompressedSTFT(16, 8), 16, 8),
+}
+
+
+@pytest.mark.parametrize("name", BANKS)
+@pytest.mark.parametrize("hops", [1, 3, 30])
+def test_filterbanks_in_pieces_are_late_by_a_window_less_a_hop(name, hops):
+    """Until then they are silent."""
+    bank, window, hop = BANKS[name]()
+    x, late = torch.randn(2, 1, 20 * hop), window - hop
+    parts, states, samples = [], None, torch.full((2,), x.shape[-1])
+    for piece in F.pad(x, (0, late)).split(hops * hop, -1):
+        with torch.no_grad(), Memory(states, samples) as memory:
+            parts.append(analyse_and_synthesize(bank, piece, lambda: memory.valid))
+        states = memory.left
+    found = torch.cat(parts, -1)
+    assert (found[..., :late] == 0).all()
+    expected = analyse_and_synthesize(bank, x, lambda: None).detach()
+    torch.testing.assert_close(found[..., late:], expected)
+
+
 def test_temporal_convolutions_in_pieces():
-    layer = TemporalConvNet(5, 4, 6, 7, 3, blocks=3, repeats=2, ears=2)
+    layer = jittered(TemporalConvNet(5, 4, 6, 7, 3, blocks=3, repeats=2, ears=2))
     x = torch.randn(2, 2, 5, 60)
     found = in_pieces(layer, x, [1, 2, 30, 27], -1)
     torch.testing.assert_close(found, layer(x).detach())
@@ -109,6 +157,14 @@ def test_temporal_convolutions_in_pieces():
 def test_cumulative_norms_in_pieces(shape):
     layer, x = CumulativeNorm(4), 2 * torch.randn(shape) + 1
     torch.testing.assert_close(in_pieces(layer, x, [1, 9, 50], 2), layer(x).detach())
+
+
+def test_cumulative_norms_begin_with_the_signal():
+    """Frames of the stream before it count in no statistics."""
+    layer, x = CumulativeNorm(4), torch.randn(2, 4, 10)
+    wide = torch.cat([100 + torch.randn(2, 4, 3), x], -1)
+    found = in_pieces(layer, wide, [2, 5, 6], 2, early=3)
+    torch.testing.assert_close(found[..., 3:], layer(x).detach())
 
 
 def test_cumulative_norms_stay_exact_for_an_hour():
