@@ -1,4 +1,23 @@
-"""Corpora on disk, seeded mixing, binaural scenes and the embedded demo corpus."""
+"""Corpora on disk, seeded mixing, binaural scenes and the embedded demo corpus.
+
+What a YAML names as its corpus, one for each recipe: `corpus` (binaural) and `clarity`,
+`librimix_corpus`, `noisy_speech` (timit), `daps_noisex`. Each goes the same way:
+
+1. a layout on disk is listed and split: `recordings`, `librimix_layout`, `librispeech`,
+   `timit`, `paired`, `daps`, `noisex`, `noise_parts`, `rooms`, `clarity_metadata`;
+   `disjoint`, `sharing` and `speech_sets` make sets that have nothing in common;
+2. every file is read and checked, and manifests are written: `manifest`, `preparation`,
+   `unpaired_preparation`, `librimix`, `librimix_sources`;
+3. a data set makes the items of an epoch from the manifests. `epoch_items` says what
+   all of them promise. Mixed in training: `scenes`, `speech_in_noise`, `unpaired`,
+   `clean_speech`, `dynamic_mixing`. Listed on disk (`listed`): `rendered`, `mixtures`,
+   `librimix_rendering`;
+4. `sampler`, `batching` and `batch` choose and collate the items of a process.
+
+Below these: `audio`, `source`, `clips`, `loudness`, `noise` (signals), `head`,
+`sphere`, `hrir` (a listener's head), `files`, `folders` (written whole), `options`
+(checks). The demo corpora are written by `demo`, `demo_daps` and `librimix_writing`.
+"""
 
 from speechbrain_fusion.data.audio import AudioError
 from speechbrain_fusion.data.batch import Batch, Example

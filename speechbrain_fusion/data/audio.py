@@ -14,6 +14,8 @@ import torchaudio
 SUFFIXES = (".wav", ".flac", ".ogg")
 # In samples; libsndfile gives 2**63 - 1 for a length that it does not know.
 LONGEST = 2**62
+PEAK = 0.99
+"""No sample of what is mixed or made up is larger than this."""
 
 
 class AudioError(ValueError):
@@ -95,3 +97,14 @@ def read(path: Path | str, start: int = 0, frames: int = -1) -> tuple[np.ndarray
             return np.ascontiguousarray(samples.T), file.samplerate
     except (soundfile.SoundFileError, OSError) as error:
         raise AudioError(f"{path}: not a readable audio file ({error})") from error
+
+
+def fit(signal: np.ndarray, samples: int) -> np.ndarray:
+    """Cut a signal [time] or zero-pad it at its end to a number of samples.
+
+    Example
+    -------
+    >>> fit(np.array([1.0, 2.0]), 3), fit(np.array([1.0, 2.0]), 1)
+    (array([1., 2., 0.]), array([1.]))
+    """
+    return np.pad(signal[:samples], (0, max(samples - signal.size, 0)))

@@ -30,13 +30,13 @@ from speechbrain_fusion.data.clarity_metadata import (
     clarity_folder,
     find_scenes,
 )
-from speechbrain_fusion.data.manifest import Entry, Manifest, inspect_each
-from speechbrain_fusion.data.preparation import prepare_mixtures
+from speechbrain_fusion.data.manifest import Entry, Manifest
+from speechbrain_fusion.data.preparation import inspect_present, prepare_mixtures
+from speechbrain_fusion.data.recordings import SPLITS
 from speechbrain_fusion.data.rendered import RenderedScenes
 
 logger = get_logger(__name__)
 
-SPLITS = ("train", "valid", "test")
 # In Hz: the rate at which the metadata counts samples.
 PUBLISHED_RATE = 44100
 
@@ -145,7 +145,9 @@ def prepare_clarity(
         splits,
         save_folder,
         paths,
-        lambda: _inspect(paths, rate, jobs),
+        lambda: inspect_present(
+            paths, rate, 2, jobs, "missing, expected beside the scene's other file"
+        ),
         _complete,
         {"rate": rate},
     )
@@ -193,17 +195,6 @@ def split_scenes(parts: Mapping[str, Manifest]) -> dict[str, Manifest]:
             "as every tenth is kept for validation"
         )
     return {"train": kept, "valid": held_out, "test": dev}
-
-
-def _inspect(paths: list[Path], rate: int, jobs: int) -> dict[str, Entry | AudioError]:
-    """Describe the files or say what is wrong with them."""
-    there = [path for path in paths if path.exists()]
-    described = inspect_each(there, rate, channels=2, jobs=jobs)
-    found = dict(zip(map(str, there), described, strict=True))
-    for path in paths:
-        missing = AudioError(f"{path}: missing, expected beside the scene's other file")
-        found.setdefault(str(path), missing)
-    return found
 
 
 def _complete(name: str, entry: Entry, usable: Mapping[str, Entry]) -> Entry:

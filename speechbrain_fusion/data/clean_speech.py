@@ -1,23 +1,18 @@
-"""Clips of clean speech.
+"""Clips of clean speech."""
 
-Everything follows from (seed, epoch, index) alone: it is the same for any number of
-workers, processes or restarts.
-"""
-
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 
 from speechbrain_fusion.data.batch import Example
 from speechbrain_fusion.data.clips import read_clip, refuse_short_speech
-from speechbrain_fusion.data.listed import in_turn
+from speechbrain_fusion.data.epoch_items import PlannedItems, entry_in_turn
 from speechbrain_fusion.data.manifest import Entry, read_manifest
+from speechbrain_fusion.data.options import check_segment, epoch_size
 
 
-class CleanSpeech(Dataset):
+class CleanSpeech(PlannedItems[tuple[Entry, float]]):
     """Clips of clean speech in which the talker does not pause.
 
     In training every recording comes once before any comes again. Fixed clips are the
@@ -71,9 +66,6 @@ class CleanSpeech(Dataset):
         self.rate, self.segment, self.seed, self.fixed = rate, segment, seed, fixed
         refuse_short_speech(self.speech, segment, Path(speech).stem)
 
-    def __len__(self) -> int:
-        return self.size
-
     def __getitem__(self, key: tuple[int, int]) -> Example:
         """Read clip `index` of an epoch, given as (epoch, index)."""
         entry, place = self.plan(*key)
@@ -86,68 +78,9 @@ class CleanSpeech(Dataset):
             info={"speech": entry["name"], "talker": talker, "length": samples},
         )
 
-    def plan(self, epoch: int, index: int) -> tuple[Entry, float]:
-        """Draw a recording, and the place in it from 0 to 1.
-
-        Arguments
-        ---------
-        epoch : int
-            Counts from one; without effect on fixed clips.
-        index : int
-            Place in the epoch.
-
-        Returns
-        -------
-        dict, float
-            Always the same for the same seed, epoch and index.
-        """
-        epoch = 0 if self.fixed else epoch
+    def _drawn(self, epoch: int, index: int) -> tuple[Entry, float]:
+        """Draw a recording, and the place in it from 0 to 1."""
         place = float(np.random.default_rng([1, self.seed, epoch, index]).uniform())
         if self.fixed:
             return self.speech[index * len(self.speech) // self.size], place
         return entry_in_turn(self.speech, index, (2, self.seed, epoch)), place
-
-
-def entry_in_turn(entries: Sequence[Entry], index: int, key: tuple[int, ...]) -> Entry:
-    """Choose an entry such that each comes once before any comes again (`in_turn`).
-
-    Example
-    -------
-    >>> entry_in_turn([{"name": "a"}], 5, (0,))
-    {'name': 'a'}
-    """
-    return entries[in_turn(len(entries), index, key)]
-
-
-def epoch_size(size: int | None, default: int) -> int:
-    """Say how many items an epoch has.
-
-    Raises
-    ------
-    ValueError
-        If none is asked for.
-
-    Example
-    -------
-    >>> epoch_size(None, 7)
-    7
-    """
-    if size is not None and size < 1:
-        raise ValueError(f"size: expected 1 at least, got {size}")
-    return default if size is None else size
-
-
-def check_segment(segment: float, rate: int) -> None:
-    """Refuse a clip without a sample.
-
-    Raises
-    ------
-    ValueError
-        If it is so short, or not finite.
-
-    Example
-    -------
-    >>> check_segment(2.0, 16000)
-    """
-    if not 1 <= segment * rate < float("inf"):
-        raise ValueError(f"segment: expected a sample at least, got {segment} s")

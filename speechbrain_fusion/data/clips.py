@@ -6,47 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from speechbrain_fusion.data.audio import AudioError
-from speechbrain_fusion.data.manifest import Entry
+from speechbrain_fusion.data.manifest import Entry, refuse_all
 from speechbrain_fusion.data.noise_parts import SEEN
 from speechbrain_fusion.data.rendered import read_resampled
-from speechbrain_fusion.data.source import PAUSE, TRIES, Source, read_stretch
-
-PEAK = 0.99
-"""No sample of a mixture is larger than this."""
-
-
-def check_snr(snr: Sequence[float]) -> None:
-    """Refuse what are no SNRs.
-
-    Raises
-    ------
-    ValueError
-        If there is none, or one is not finite.
-
-    Example
-    -------
-    >>> check_snr((-5, 0, 5))
-    """
-    if not snr or not all(math.isfinite(value) for value in snr):
-        raise ValueError(f"snr: expected finite numbers in dB, got {snr}")
-
-
-def check_bounds(name: str, bounds: Sequence[float] | None) -> None:
-    """Refuse what are no bounds of an SNR.
-
-    Raises
-    ------
-    ValueError
-        If they are not two finite numbers in order.
-
-    Example
-    -------
-    >>> check_bounds("added_snr", (-5, 5))
-    """
-    if bounds is None:
-        return
-    if len(bounds) != 2 or not -math.inf < bounds[0] <= bounds[1] < math.inf:
-        raise ValueError(f"{name}: expected two bounds in dB, got {bounds}")
+from speechbrain_fusion.data.source import Source, cut_speech, read_stretch
 
 
 def samples_at(entry: Entry, rate: int) -> int:
@@ -109,16 +72,29 @@ def read_clip(
     >>> read_clip(entry, 0.0, 1000, 8000)[1] > 5000
     True
     """
-    span = samples_at(entry, rate) - samples + 1
-    for attempt in range(TRIES):
-        # the drawn place first, then evenly on through the recording
-        start = int((place + attempt / TRIES) % 1 * span)
-        clip = read_resampled(entry["file"], entry["rate"], rate, start, samples)[0]
-        if np.square(clip).mean() > PAUSE:
-            return clip, start
+
+    def cut(start: int) -> np.ndarray:
+        return read_resampled(entry["file"], entry["rate"], rate, start, samples)[0]
+
+    clip, start = cut_speech(place, samples_at(entry, rate) - samples + 1, cut)
+    refuse_silence(clip, entry)
+    return clip, start
+
+
+def refuse_silence(clip: np.ndarray, entry: Entry) -> None:
+    """Refuse a clip [time] of a recording in which there is nothing at all.
+
+    Raises
+    ------
+    AudioError
+        Naming the recording.
+
+    Example
+    -------
+    >>> refuse_silence(np.ones(8), {"file": "a.wav"})
+    """
     if not clip.any():
         raise AudioError(f"{entry['file']}: silent, expected speech")
-    return clip, start
 
 
 def read_noise(
@@ -171,14 +147,14 @@ def at_snr(noise: np.ndarray, speech: np.ndarray, snr: float) -> np.ndarray:
     Arguments
     ---------
     noise, speech : np.ndarray
-        Shape [time], not silent.
+        Shape [time] or [ears, time], not silent.
     snr : float
         In dB, over the whole of both.
 
     Returns
     -------
     np.ndarray
-        float32 [time].
+        float32, as the noise.
 
     Example
     -------
@@ -216,12 +192,8 @@ def refuse_short_noises(noises: Sequence[Entry], needed: float, name: str) -> No
         for entry in noises
         if entry["seconds"] < needed
     ]
-    if short:
-        raise AudioError(
-            f"{name}: {len(short)} noises are shorter than the longest speech, "
-            f"{needed} s (loop, loop_noise in a YAML, begins them again):\n  "
-            + "\n  ".join(short)
-        )
+    wanted = f"the longest speech, {needed} s (loop, loop_noise in a YAML, begins them"
+    refuse_all(short, f"noises are shorter than {wanted} again)", name)
 
 
 def refuse_short_speech(speech: Sequence[Entry], needed: float, name: str) -> None:
@@ -246,8 +218,4 @@ def refuse_short_speech(speech: Sequence[Entry], needed: float, name: str) -> No
     >>> refuse_short_speech([{"samples": 40000, "rate": 16000}], 2.0, "speech_train")
     """
     short = [f"{x['file']}: {x['seconds']} s" for x in speech if is_short(x, needed)]
-    if short:
-        raise AudioError(
-            f"{name}: {len(short)} recordings are shorter than a clip (segment), "
-            f"{needed} s:\n  " + "\n  ".join(short)
-        )
+    refuse_all(short, f"recordings are shorter than a clip (segment), {needed} s", name)

@@ -10,11 +10,13 @@ from torch.utils.data import Dataset
 from speechbrain_fusion.data.clean_speech import CleanSpeech
 from speechbrain_fusion.data.demo_daps import write_demo_daps
 from speechbrain_fusion.data.disjoint import SIDES
+from speechbrain_fusion.data.folders import Folder
 from speechbrain_fusion.data.noisex import RATE as MAT_RATE
+from speechbrain_fusion.data.options import check_noise_folder, chosen_corpus
 from speechbrain_fusion.data.recordings import NoiseSplit
 from speechbrain_fusion.data.rooms import simulate_rooms
 from speechbrain_fusion.data.unpaired import NoisySpeech
-from speechbrain_fusion.data.unpaired_preparation import Folder, prepare_unpaired
+from speechbrain_fusion.data.unpaired_preparation import prepare_unpaired
 
 CLEAN = ("clean_train", "clean_valid")
 
@@ -125,30 +127,33 @@ def unpaired_speech(
     >>> {name: len(items) for name, items in sets.items()}
     {'clean_train': 10, 'train': 40}
     """
-    _check(data_folder, noise_folder, recordings, rooms_folder, simulated_rooms)
+    corpus = chosen_corpus(data_folder=data_folder, recordings=recordings)
+    check_noise_folder(noise_folder, corpus)
     _check_names(counts, seeds)
     largest = window if isinstance(window, int) else max(window)
     _check_window(rate, largest, segment=segment, test_segment=test_segment)
-    if data_folder is None and recordings is None:
+    if simulated_rooms:
+        rooms_folder = _simulated(
+            rooms_folder, Path(save_folder, "rooms"), simulated_rooms, rate, segment
+        )
+    if corpus is None:
         data_folder = run_on_main(write_demo_daps, [demo_folder])
         noise_folder = Path(demo_folder, "noise")
         rooms_folder = rooms_folder or Path(demo_folder, "rooms")
-    if simulated_rooms:
-        rooms_folder = Path(save_folder, "rooms")
-        drawn = {"rate": rate, "longest": segment}
-        run_on_main(simulate_rooms, [rooms_folder, simulated_rooms], drawn)
     manifests = run_on_main(
         prepare_unpaired,
         [data_folder, noise_folder, recordings, rooms_folder, save_folder],
         {
             **{"rate": rate, "segment": segment, "window": largest},
-            **{"mat_rate": mat_rate},
             **{"versions": versions, "disjoint": disjoint, "shares": shares or None},
             **{"utterances": utterances, "noise_split": noise_split},
+            "mat_rate": mat_rate,
         },
     )
     return {
-        name: _clean(name, manifests, rate, segment, size, seeds[name])
+        name: CleanSpeech(
+            manifests[name], rate, size, segment, seeds[name], name == "clean_valid"
+        )
         if name in CLEAN
         else mixtures(
             manifests[f"speech_{name}"],
@@ -164,34 +169,13 @@ def unpaired_speech(
     }
 
 
-def _clean(
-    name: str,
-    manifests: Mapping[str, Path],
-    rate: int,
-    segment: float,
-    size: int | None,
-    seed: int,
-) -> CleanSpeech:
-    fixed = name == "clean_valid"
-    return CleanSpeech(manifests[name], rate, size, segment, seed, fixed)
-
-
-def _check(
-    data_folder: Folder,
-    noise_folder: Folder,
-    recordings: Folder,
-    rooms_folder: Folder,
-    simulated_rooms: int,
-) -> None:
-    """Refuse folders that do not go together."""
-    if data_folder is not None and recordings is not None:
-        raise ValueError("expected one corpus, got data_folder, recordings")
-    if data_folder is not None and noise_folder is None:
-        raise ValueError("noise_folder: expected a folder beside data_folder, got None")
-    if noise_folder is not None and data_folder is None and recordings is None:
-        raise ValueError("noise_folder: expected None beside no corpus")
-    if simulated_rooms and rooms_folder is not None:
+def _simulated(
+    given: Folder, folder: Path, count: int, rate: int, longest: float
+) -> Path:
+    if given is not None:
         raise ValueError("expected one of rooms_folder and simulated_rooms")
+    options = {"rate": rate, "longest": longest}
+    return run_on_main(simulate_rooms, [folder, count], options)
 
 
 def _check_names(counts: Mapping[str, object], seeds: Mapping[str, object]) -> None:

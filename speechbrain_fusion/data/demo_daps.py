@@ -10,8 +10,7 @@ import scipy.io
 import scipy.signal
 import soundfile
 
-from speechbrain_fusion.data.audio import read, resample
-from speechbrain_fusion.data.clips import PEAK
+from speechbrain_fusion.data.audio import PEAK, read, resample
 from speechbrain_fusion.data.demo import RATE, demo_speech_folder
 from speechbrain_fusion.data.disjoint import (
     SIDES,

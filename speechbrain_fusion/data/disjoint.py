@@ -21,7 +21,7 @@ from fractions import Fraction
 from typing import NamedTuple, TypeVar
 
 from speechbrain_fusion.data.audio import AudioError
-from speechbrain_fusion.data.manifest import Entry
+from speechbrain_fusion.data.manifest import Entry, refuse_all
 from speechbrain_fusion.data.sharing import (
     apportion,
     apportion_products,
@@ -127,7 +127,10 @@ def split_utterances(
                 f"{len(parts[kind])} {kind}s, expected {len(exact)} at least: a "
                 f"{kind} must not be in two of {', '.join(exact)} (disjoint)"
             )
-    voices, texts = _largest(speakers, scripts, disjoint, exact)
+    voices, texts = (
+        {name: {*each} for name, each in parts.items()}
+        for parts in _largest(speakers, scripts, disjoint, exact)
+    )
     return {
         name: [x for x in said if x.speaker in voices[name] and x.script in texts[name]]
         for name in exact
@@ -303,9 +306,7 @@ def prove_disjoint(
         for one, other in itertools.combinations(values, 2):
             common = sorted(values[one] & values[other], key=natural)
             leaks += [f"{kind} {value}: in {one} and in {other}" for value in common]
-    if leaks:
-        lines = "\n  ".join(leaks)
-        raise AudioError(f"{len(leaks)} in two sets, expected in one:\n  {lines}")
+    refuse_all(leaks, "in two sets, expected in one")
 
 
 def count_text(sets: Mapping[str, Iterable[Entry]]) -> str:

@@ -1,8 +1,7 @@
 """New mixtures of talkers and a noise in every epoch, made when they are needed.
 
 Levels are LibriMix's: every talker and the noise have a loudness of their own, what
-would clip is turned down. Everything follows from (seed, epoch, index) alone: it is the
-same for any number of workers, processes or restarts.
+would clip is turned down.
 
 Source: Zeghidour & Grangier, "Wavesplit: End-to-End Speech Separation by Speaker
 Clustering", IEEE/ACM TASLP 2021 (dynamic mixing); levels: Cosentino et al., "LibriMix",
@@ -15,20 +14,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from torch.utils.data import Dataset
 
-from speechbrain_fusion.data.audio import AudioError, read, resample
+from speechbrain_fusion.data.audio import AudioError, fit, read, resample
 from speechbrain_fusion.data.batch import Example
-from speechbrain_fusion.data.librimix_layout import MODES
-from speechbrain_fusion.data.listed import in_turn, order_of_turn
-from speechbrain_fusion.data.loudness import PEAK, to_loudness
-from speechbrain_fusion.data.manifest import Entry, read_manifest
-from speechbrain_fusion.data.mixtures import (
-    checked_speeds,
-    mixture_example,
-    mixture_info,
+from speechbrain_fusion.data.epoch_items import (
+    PlannedItems,
+    entry_in_turn,
+    order_of_turn,
 )
-from speechbrain_fusion.data.source import PAUSE, TRIES, Source, read_stretch
+from speechbrain_fusion.data.librimix_layout import check_mode
+from speechbrain_fusion.data.loudness import PEAK, to_loudness
+from speechbrain_fusion.data.manifest import Entry, grouped, read_manifest
+from speechbrain_fusion.data.mixtures import mixture_example, mixture_info
+from speechbrain_fusion.data.options import (
+    check_bounds,
+    check_segment,
+    check_speeds,
+)
+from speechbrain_fusion.data.source import Source, cut_speech, read_stretch
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Plan:
     noise: Part
 
 
-class DynamicMixtures(Dataset):
+class DynamicMixtures(PlannedItems[Plan]):
     """Seeded mixtures of recordings; item (epoch, index) is one mixture.
 
     The talkers of a mixture are always different ones. All noises come before any comes
@@ -117,22 +120,23 @@ class DynamicMixtures(Dataset):
         speeds: Sequence[int] = (100,),
         fixed: bool = False,
     ) -> None:
-        if mode not in MODES:
-            raise ValueError(f"mode: expected one of {MODES}, got {mode!r}")
-        if segment is not None and not segment * rate >= 1:
-            raise ValueError(f"segment: expected a sample at least, got {segment} s")
+        check_mode(mode)
+        check_segment(segment, rate)
+        check_speeds(speeds)
+        check_bounds("speech_level", speech_level)
+        check_bounds("noise_level", noise_level)
         if min(size, talkers) < 1:
             raise ValueError(f"size, talkers: expected 1 at least: {size}, {talkers}")
-        self.voices = _by_talker(read_manifest(speech), speech, talkers)
+        self.voices = [*grouped(read_manifest(speech).values(), "talker").values()]
+        if len(self.voices) < talkers:
+            raise AudioError(
+                f"{speech}: {len(self.voices)} talkers, expected {talkers} at least"
+            )
         self.noises = list(read_manifest(noise).values())
         self.rate, self.size, self.talkers, self.segment = rate, size, talkers, segment
         self.mode, self.seed, self.fixed = mode, seed, fixed
-        self.speeds = checked_speeds(speeds)
-        self.speech_level = _bounds("speech_level", speech_level)
-        self.noise_level = _bounds("noise_level", noise_level)
-
-    def __len__(self) -> int:
-        return self.size
+        self.speeds = [*speeds]
+        self.speech_level, self.noise_level = speech_level, noise_level
 
     def __getitem__(self, key: tuple[int, int]) -> Example:
         """Mix item `index` of an epoch, given as (epoch, index)."""
@@ -153,22 +157,8 @@ class DynamicMixtures(Dataset):
         whole = min(lengths) if self.mode == "min" else max(lengths)
         return whole if self.segment is None else min(whole, self.segment)
 
-    def plan(self, epoch: int, index: int) -> Plan:
-        """Draw a mixture.
-
-        Arguments
-        ---------
-        epoch : int
-            Counts from one; without effect on fixed mixtures.
-        index : int
-            Place in the epoch.
-
-        Returns
-        -------
-        Plan
-            Always the same for the same seed, epoch and index.
-        """
-        epoch = 0 if self.fixed else epoch
+    def _drawn(self, epoch: int, index: int) -> Plan:
+        """Draw a mixture."""
         # a stream for each kind of choice
         keys = [(stream, self.seed, epoch) for stream in (1, 2, 3)]
         rng = np.random.default_rng([*keys[0], index])
@@ -176,17 +166,22 @@ class DynamicMixtures(Dataset):
         turn, place = divmod(index, groups)
         order = order_of_turn(len(self.voices), (*keys[1], turn))
         chosen = order[place * self.talkers : (place + 1) * self.talkers]
-        noise = self.noises[in_turn(len(self.noises), index, keys[2])]
+        noise = entry_in_turn(self.noises, index, keys[2])
         return Plan(
             tuple(self._draw(self.voices[voice], rng) for voice in chosen),
-            Part(noise, float(rng.uniform(*self.noise_level)), 100, rng.uniform()),
+            Part(
+                noise,
+                float(rng.uniform(self.noise_level[0], self.noise_level[1])),
+                100,
+                rng.uniform(),
+            ),
         )
 
     def _draw(self, recordings: list[Entry], rng: np.random.Generator) -> Part:
         """Draw one of a talker's recordings, its level, speed and place."""
         return Part(
             recordings[rng.integers(len(recordings))],
-            float(rng.uniform(*self.speech_level)),
+            float(rng.uniform(self.speech_level[0], self.speech_level[1])),
             int(rng.choice(self.speeds)),
             rng.uniform(),
         )
@@ -237,16 +232,10 @@ class DynamicMixtures(Dataset):
         """Cut a segment where the talker does not pause, or pad at the end."""
         spare = voice.size - samples
         if spare <= 0:
-            return np.pad(voice, (0, -spare))
+            return fit(voice, samples)
         # whole recordings begin together, unless a pause is as long as the mixture
         first = 0.0 if self.segment is None else place
-        for attempt in range(TRIES):
-            # the wanted place first, then evenly on through the recording
-            start = int((first + attempt / TRIES) % 1 * (spare + 1))
-            segment = voice[start : start + samples]
-            if np.square(segment).mean() > PAUSE:
-                break
-        return segment
+        return cut_speech(first, spare + 1, lambda at: voice[at : at + samples])[0]
 
     def _hiss(self, part: Part, samples: int) -> np.ndarray:
         """Read a stretch of a noise at the wanted level."""
@@ -257,27 +246,3 @@ class DynamicMixtures(Dataset):
         stretch = read_stretch(source, frames, file_rate, loop=True)
         noise = to_loudness(stretch, file_rate, part.level, entry["file"])
         return resample(noise, file_rate, self.rate)[:samples]
-
-
-def _by_talker(
-    recordings: dict[str, Entry], manifest: Path | str, wanted: int
-) -> list[list[Entry]]:
-    """Group recordings by talker."""
-    groups: dict[str, list[Entry]] = {}
-    for entry in recordings.values():
-        groups.setdefault(entry["talker"], []).append(entry)
-    if len(groups) < wanted:
-        raise AudioError(
-            f"{manifest}: {len(groups)} talkers, expected {wanted} at least"
-        )
-    return list(groups.values())
-
-
-def _bounds(name: str, bounds: Sequence[float]) -> tuple[float, float]:
-    """Check a pair of finite numbers in ascending order."""
-    low, high = bounds
-    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
-        raise ValueError(
-            f"{name}: expected two finite numbers in ascending order, got {bounds}"
-        )
-    return low, high

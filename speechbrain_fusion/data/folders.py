@@ -8,6 +8,9 @@ from pathlib import Path
 
 from speechbrain_fusion.data.files import written_whole
 
+Folder = Path | str | None
+"""One that need not be given."""
+
 
 def write_folder(
     folder: Path | str, marker: str, version: str, write: Callable[[Path], object]

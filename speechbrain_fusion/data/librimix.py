@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from speechbrain.utils.distributed import run_on_main
 
-from speechbrain_fusion.data.audio import AudioError, read
+from speechbrain_fusion.data.audio import AudioError
 from speechbrain_fusion.data.librimix_layout import (
     CLEAN,
     MIXTURE,
@@ -36,6 +36,7 @@ from speechbrain_fusion.data.preparation import (
     prepare_mixtures,
     refuse_twice,
 )
+from speechbrain_fusion.data.source import read_prepared
 
 
 class LibriMixtures(Mixtures):
@@ -44,7 +45,7 @@ class LibriMixtures(Mixtures):
     def load(self, entry: Entry, start: int, samples: int) -> np.ndarray:
         """Read a part of a mixture's files; see `Mixtures.load`."""
         files = entry["files"]
-        parts = {k: _read(file, start, samples) for k, file in files.items()}
+        parts = {k: read_prepared(x, start, samples) for k, x in files.items()}
         mixture, clean = parts.pop(MIXTURE), parts.pop(CLEAN, None)
         sources = np.stack([*parts.values()])
         return np.stack([mixture, sources.sum(0) if clean is None else clean, *sources])
@@ -196,11 +197,3 @@ def _complete(name: str, entry: Entry, usable: Mapping[str, Entry]) -> Entry:
         if wanted is not None and size != wanted:
             raise AudioError(f"{file}: {size} samples, its mixture has {wanted}")
     return {**entry, "samples": wanted}
-
-
-def _read(file: str, start: int, samples: int) -> np.ndarray:
-    """Read a part of a file [samples]."""
-    part = read(file, start, samples)[0][0]
-    if part.size < samples:
-        raise AudioError(f"{file}: shorter than when it was prepared")
-    return part

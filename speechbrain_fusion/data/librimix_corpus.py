@@ -7,12 +7,11 @@ from pathlib import Path
 from torch.utils.data import Dataset
 
 from speechbrain_fusion.data.dynamic_mixing import DynamicMixtures
+from speechbrain_fusion.data.folders import Folder
 from speechbrain_fusion.data.librimix import librimix_mixtures
 from speechbrain_fusion.data.librimix_sources import rendered_librimix
 from speechbrain_fusion.data.librispeech import dynamic_librispeech, dynamic_recordings
 from speechbrain_fusion.data.recordings import NoiseSplit
-
-Folder = Path | str | None
 
 
 def noisy_mixtures(
@@ -87,15 +86,15 @@ def noisy_mixtures(
         return {**dynamic_recordings(recordings, save_folder, *every)}
     anew = {k: n for k, n in counts.items() if dynamic_mixing and k == "train"}
     fixed = {k: n for k, n in counts.items() if k not in anew}
-    kind = rate, talkers, mode, segment
     made: dict[str, Dataset] = {}
+    options = rate, talkers, mode, segment, fixed, seeds, train_set
     if fixed and librispeech and wham and metadata and data_folder is None:
-        folders = librispeech, wham, metadata, save_folder
-        made |= rendered_librimix(*folders, *kind, fixed, seeds, train_set, speeds)
+        made |= rendered_librimix(
+            librispeech, wham, metadata, save_folder, *options, speeds=speeds
+        )
     elif fixed:
-        options = fixed, seeds, train_set, demo_folder
         made |= librimix_mixtures(
-            data_folder, save_folder, *kind, *options, speeds=speeds
+            data_folder, save_folder, *options, demo_folder, speeds=speeds
         )
     if anew and librispeech and wham:
         folder, numbers = Path(save_folder, "dynamic"), _numbers(anew)

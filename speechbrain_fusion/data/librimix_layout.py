@@ -90,11 +90,26 @@ def mixtures_folder(
     """
     if rate not in RATES:
         raise ValueError(f"rate: expected one of {RATES}, got {rate}")
-    if mode not in MODES:
-        raise ValueError(f"mode: expected one of {MODES}, got {mode!r}")
+    check_mode(mode)
     if talkers < 2:
         raise ValueError(f"talkers: expected 2 at least, got {talkers}")
     return Path(root, f"Libri{talkers}Mix", f"wav{rate // 1000}k", mode)
+
+
+def check_mode(mode: str) -> None:
+    """Refuse a length that LibriMix does not know.
+
+    Raises
+    ------
+    ValueError
+        If it is neither "min" nor "max".
+
+    Example
+    -------
+    >>> check_mode("min")
+    """
+    if mode not in MODES:
+        raise ValueError(f"mode: expected one of {MODES}, got {mode!r}")
 
 
 def find_folder(data_folder: Path, rate: int, talkers: int, mode: str) -> Path:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import scipy.signal
 
-from speechbrain_fusion.data.audio import AudioError, read, resample
+from speechbrain_fusion.data.audio import AudioError, fit, read, resample
 from speechbrain_fusion.data.manifest import Entry
 from speechbrain_fusion.data.mixtures import Mixtures
 
@@ -74,7 +74,7 @@ def render(
     ]
     sizes = [signal.size for signal in signals]
     samples = min(sizes) if mode == "min" else max(sizes)
-    fitted = [_fit(signal, samples) for signal in signals]
+    fitted = [fit(signal, samples) for signal in signals]
     clean = _sum(fitted[:-1])
     return np.stack(
         [as_16_bit(x) for x in (_sum([clean, fitted[-1]]), clean, *fitted[:-1])]
@@ -140,11 +140,6 @@ def as_16_bit(signal: np.ndarray) -> np.ndarray:
     # to 32 bit, of which the upper half is kept
     steps = np.floor(np.rint(signal.astype(np.float64) * 2.0**31) / 2.0**16)
     return (np.clip(steps, -(2**15), 2**15 - 1) / 2**15).astype(np.float32)
-
-
-def _fit(signal: np.ndarray, samples: int) -> np.ndarray:
-    """Cut or zero-pad to a number of samples."""
-    return np.pad(signal[:samples], (0, max(samples - signal.size, 0)))
 
 
 def _sum(signals: Sequence[np.ndarray]) -> np.ndarray:

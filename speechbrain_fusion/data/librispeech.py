@@ -23,6 +23,7 @@ from speechbrain_fusion.data.manifest import (
     Manifest,
     audio_files,
     keep_manifests,
+    refuse_empty,
     refuse_unusable,
 )
 from speechbrain_fusion.data.preparation import inspect_at
@@ -212,7 +213,5 @@ def _described(
                 contents[name][str(path)] = entry
             elif entry["seconds"] >= shortest:
                 contents[name][str(path)] = {**entry, "talker": talker(path, speech)}
-    empty = [name for name, manifest in contents.items() if not manifest]
-    if empty:
-        raise AudioError(f"{speech}: no recording for {', '.join(empty)}")
+    refuse_empty(contents, speech, "recording")
     return contents

@@ -1,21 +1,17 @@
 """Items that a manifest lists, taken whole or in segments."""
 
-import functools
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-from torch.utils.data import Dataset
-
-from speechbrain_fusion.data.batch import Example
+from speechbrain_fusion.data.epoch_items import EpochItems, in_turn
 from speechbrain_fusion.data.manifest import Entry, read_manifest
+from speechbrain_fusion.data.options import check_segment
 
 Items = TypeVar("Items", bound="ListedItems")
 
 
-class ListedItems(Dataset, ABC):
+class ListedItems(EpochItems):
     """Listed items; training takes segments of them, evaluation all of each.
 
     With a segment the items come in an order that follows from the seed and the epoch,
@@ -64,9 +60,8 @@ class ListedItems(Dataset, ABC):
         count: int | None = None,
         seed: int = 0,
     ) -> None:
+        check_segment(segment, rate)
         entries = list(read_manifest(manifest).items())
-        if segment is not None and not segment * rate >= 1:
-            raise ValueError(f"segment: expected a sample at least, got {segment} s")
         size = len(entries) if count is None else count
         if size < 1 or (segment is None and size > len(entries)):
             most = "any number" if segment else f"1 to {len(entries)}"
@@ -101,68 +96,8 @@ class ListedItems(Dataset, ABC):
             for split, count in counts.items()
         }
 
-    def __len__(self) -> int:
-        return self.size
-
-    @abstractmethod
-    def __getitem__(self, key: tuple[int, int]) -> Example:
-        """Make item `index` of an epoch, given as (epoch, index)."""
-
     def pick(self, epoch: int, index: int) -> tuple[str, Entry]:
         """Choose an item's name and entry; each comes once before any comes again."""
         if self.segment is None:
             return self.entries[index]
         return self.entries[in_turn(len(self.entries), index, (self.seed, epoch))]
-
-
-def in_turn(size: int, index: int, key: tuple[int, ...]) -> int:
-    """Choose one of `size` things such that each comes once before any comes again.
-
-    Arguments
-    ---------
-    size : int
-        How many there are.
-    index : int
-        The place in the sequence of choices.
-    key : tuple of int
-        The seed of the orders, of which every round has its own.
-
-    Returns
-    -------
-    int
-        0 to size - 1.
-
-    Example
-    -------
-    >>> sorted(in_turn(3, index, (7,)) for index in range(3, 6))
-    [0, 1, 2]
-    """
-    turn, place = divmod(index, size)
-    return int(order_of_turn(size, (*key, turn))[place])
-
-
-# an epoch asks for one order again and again
-@functools.lru_cache(maxsize=8)
-def order_of_turn(size: int, key: tuple[int, ...]) -> np.ndarray:
-    """Draw the order of `size` things in a turn.
-
-    Arguments
-    ---------
-    size : int
-        How many there are.
-    key : tuple of int
-        The seed of this order alone.
-
-    Returns
-    -------
-    np.ndarray
-        0 to size - 1 in any order, read-only.
-
-    Example
-    -------
-    >>> sorted(order_of_turn(3, (7, 0)).tolist())
-    [0, 1, 2]
-    """
-    order = np.random.default_rng(key).permutation(size)
-    order.flags.writeable = False
-    return order

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,20 @@ Manifest = dict[str, Entry]
 SILENCE = 0.5 / 2**15
 
 
-def audio_files(folder: Path) -> list[Path]:
+def audio_files(folder: Path, suffixes: Collection[str] = SUFFIXES) -> list[Path]:
     """List a folder's audio files, at any depth, also behind links, in order.
+
+    Arguments
+    ---------
+    folder : Path
+        Where they are.
+    suffixes : collection of str
+        How their names may end, in any case.
+
+    Returns
+    -------
+    list of Path
+        Sorted.
 
     Raises
     ------
@@ -48,7 +60,7 @@ def audio_files(folder: Path) -> list[Path]:
     for root, folders, names in os.walk(folder, followlinks=True):
         folders[:] = [x for x in folders if not _leads_back(Path(root, x))]
         paths += [Path(root, name) for name in names]
-    return sorted(path for path in paths if path.suffix.lower() in SUFFIXES)
+    return sorted(path for path in paths if path.suffix.lower() in suffixes)
 
 
 def _leads_back(folder: Path) -> bool:
@@ -151,9 +163,78 @@ def refuse_unusable(errors: Iterable[AudioError]) -> None:
     -------
     >>> refuse_unusable([])
     """
-    lines = sorted(str(error) for error in errors)
-    if lines:
-        raise AudioError(f"{len(lines)} unusable files:\n  " + "\n  ".join(lines))
+    refuse_all(sorted(str(error) for error in errors), "unusable files")
+
+
+def refuse_all(problems: Sequence[str], what: str, where: str = "") -> None:
+    """List all problems in one error, if there are any.
+
+    Arguments
+    ---------
+    problems : sequence of str
+        A line for each.
+    what : str
+        What they are.
+    where : str, optional
+        The manifest they are in.
+
+    Raises
+    ------
+    AudioError
+        With their number and all of them.
+
+    Example
+    -------
+    >>> refuse_all([], "unusable files")
+    """
+    if problems:
+        head = f"{where}: " if where else ""
+        lines = "\n  ".join(problems)
+        raise AudioError(f"{head}{len(problems)} {what}:\n  {lines}")
+
+
+def refuse_empty(
+    found: Mapping[str, Collection], folder: Path | str, what: str, expected: str = ""
+) -> None:
+    """Name all splits for which nothing was found.
+
+    Arguments
+    ---------
+    found : mapping of str to collection
+        What was found, by split.
+    folder : Path or str
+        Where.
+    what : str
+        What should be there, in the singular.
+    expected : str, optional
+        What a folder that has it looks like.
+
+    Raises
+    ------
+    AudioError
+        If a split is empty.
+
+    Example
+    -------
+    >>> refuse_empty({"train": ["a.wav"]}, "noise", "noise")
+    """
+    if empty := [name for name, each in found.items() if not each]:
+        hint = f"; expected {expected}" if expected else ""
+        raise AudioError(f"{folder}: no {what} for {', '.join(empty)}{hint}")
+
+
+def grouped(entries: Iterable[Entry], key: str) -> dict[str, list[Entry]]:
+    """Group entries by what they say of a key, "" where they say nothing.
+
+    Example
+    -------
+    >>> grouped([{"talker": "a", "name": "1"}, {"talker": "a", "name": "2"}], "talker")
+    {'a': [{'talker': 'a', 'name': '1'}, {'talker': 'a', 'name': '2'}]}
+    """
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault(entry.get(key, ""), []).append(entry)
+    return groups
 
 
 def inspect_all(

@@ -12,6 +12,7 @@ from speechbrain_fusion.data.audio import resample
 from speechbrain_fusion.data.batch import Example
 from speechbrain_fusion.data.listed import ListedItems
 from speechbrain_fusion.data.manifest import Entry
+from speechbrain_fusion.data.options import check_speeds
 from speechbrain_fusion.data.source import PAUSE, TRIES
 
 EPS = 1e-10
@@ -61,7 +62,8 @@ class Mixtures(ListedItems):
         speeds: Sequence[int] = (100,),
     ) -> None:
         super().__init__(manifest, rate, segment, count, seed)
-        self.speeds = checked_speeds(speeds)
+        check_speeds(speeds)
+        self.speeds = [*speeds]
 
     def __getitem__(self, key: tuple[int, int]) -> Example:
         """Load mixture `index` of an epoch, given as (epoch, index)."""
@@ -152,24 +154,6 @@ def at_speeds(signals: np.ndarray, speeds: Sequence[int]) -> np.ndarray:
     noise, *talkers = (part[:samples] for part in parts)
     clean = np.sum(talkers, axis=0)
     return np.stack([clean + noise, clean, *talkers])
-
-
-def checked_speeds(speeds: Sequence[int]) -> list[int]:
-    """Return the speeds as a list, if they are some.
-
-    Raises
-    ------
-    ValueError
-        If there is none or one that is not positive.
-
-    Example
-    -------
-    >>> checked_speeds((95, 100))
-    [95, 100]
-    """
-    if not speeds or min(speeds) < 1:
-        raise ValueError(f"speeds: expected percentages above 0, got {speeds}")
-    return [*speeds]
 
 
 def mixture_example(name: str, signals: np.ndarray, info: dict[str, Any]) -> Example:

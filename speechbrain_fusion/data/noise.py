@@ -11,11 +11,10 @@ import numpy as np
 import scipy.fft
 import scipy.signal
 
+from speechbrain_fusion.data.audio import PEAK
+
 LEVEL = 0.05
 """RMS of every noise, relative to full scale (-26 dB)."""
-
-PEAK = 0.99
-"""No sample is larger than this; a noise with higher peaks is turned down."""
 
 LOWEST = 20.0
 """Pink noise is flat under this frequency in Hz, where its power would be infinite."""

@@ -15,7 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from speechbrain_fusion.data.audio import AudioError, read
-from speechbrain_fusion.data.manifest import SILENCE, Entry, Manifest
+from speechbrain_fusion.data.manifest import (
+    SILENCE,
+    Entry,
+    Manifest,
+    refuse_all,
+    refuse_empty,
+)
 from speechbrain_fusion.data.recordings import SPLITS, NoiseSplit, split_noise
 
 SHARES = (0.6, 0.2, 0.2)
@@ -51,12 +57,10 @@ def find_noises(
         raise AudioError(f"{folder}: no such folder, expected noises")
     named = noise_split if noise_split and any(noise_split.values()) else None
     found = split_noise(folder, named)
-    empty = [split for split, paths in found.items() if not paths]
-    if "train" in empty or (named is None and empty):
-        raise AudioError(
-            f"{folder}: no noise for {', '.join(empty)}; expected *.{{wav,flac,ogg}}, "
-            "five files at least, or noise_split"
-        )
+    # names may leave a split without a noise of its own
+    if named is None or not found["train"]:
+        expected = "*.{wav,flac,ogg}, five files at least, or noise_split"
+        refuse_empty(found, folder, "noise", expected)
     return found
 
 
@@ -157,8 +161,7 @@ def refuse_silent(manifests: Mapping[str, Manifest]) -> None:
                 silent.append(
                     f"{entry['file']}: silent from {place} s, its part for {split}"
                 )
-    if silent:
-        raise AudioError(f"{len(silent)} parts are silent:\n  " + "\n  ".join(silent))
+    refuse_all(silent, "parts are silent")
 
 
 def prove_apart_in_time(noises: Mapping[str, Iterable[Entry]]) -> None:
@@ -191,9 +194,7 @@ def prove_apart_in_time(noises: Mapping[str, Iterable[Entry]]) -> None:
         for one, other in itertools.combinations(known, 2)
         if one[2] != other[2] and max(one[0], other[0]) < min(one[1], other[1])
     ]
-    if leaks:
-        lines = "\n  ".join(leaks)
-        raise AudioError(f"{len(leaks)} stretches of noise on two sides:\n  {lines}")
+    refuse_all(leaks, "stretches of noise on two sides")
 
 
 def _stretch(path: Path, entry: Entry, first: int, end: int, kind: str) -> Entry:

@@ -13,7 +13,6 @@ Source: Varga & Steeneken, "Assessment for automatic speech recognition: II. NOI
 Speech Communication 12(3), 1993.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,7 @@ import numpy as np
 import scipy.io
 import soundfile
 
-from speechbrain_fusion.data.audio import AudioError
-from speechbrain_fusion.data.clips import PEAK
+from speechbrain_fusion.data.audio import PEAK, AudioError
 from speechbrain_fusion.data.disjoint import split_sides
 from speechbrain_fusion.data.folders import write_folder
 from speechbrain_fusion.data.manifest import (
@@ -31,6 +29,7 @@ from speechbrain_fusion.data.manifest import (
     Manifest,
     audio_files,
     fingerprint,
+    refuse_empty,
     refuse_unusable,
 )
 from speechbrain_fusion.data.noise_parts import SHARES, noise_manifests
@@ -102,10 +101,9 @@ def find_noisex(
         found = _share_out(places)
     else:
         found = {"train": [*places.values()], "valid": [], "test": []}
-    needed = SPLITS if disjoint else ("train",)
-    if empty := [side for side in needed if not found[side]]:
-        what = "names for it in noise_split" if named else "*.{wav,flac,ogg,mat}"
-        raise AudioError(f"{folder}: no noise for {', '.join(empty)}, expected {what}")
+    needed = {side: found[side] for side in (SPLITS if disjoint else ("train",))}
+    expected = "names for it in noise_split" if named else "*.{wav,flac,ogg,mat}"
+    refuse_empty(needed, folder, "noise", expected)
     return found
 
 
@@ -188,7 +186,7 @@ def noise_files(
     folder, converted = Path(folder), Path(converted)
     known: set[tuple[str, Path]] = set()
     sounds = _first_of_each(audio_files(folder), folder, known)
-    mats = _first_of_each(_mat_files(folder), folder, known)
+    mats = _first_of_each(audio_files(folder, (".mat",)), folder, known)
     if mats:
         content = fingerprint(mats.values(), {"rate": rate, "peak": PEAK})
         write_folder(
@@ -342,12 +340,3 @@ def _convert_all(mats: Mapping[Path, Path], folder: Path, rate: int) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(target, signal, rate, subtype="FLOAT")
     refuse_unusable(errors)
-
-
-def _mat_files(folder: Path) -> list[Path]:
-    paths = [
-        Path(root, name)
-        for root, _, names in os.walk(folder, followlinks=True)
-        for name in names
-    ]
-    return sorted(path for path in paths if path.suffix.lower() == ".mat")

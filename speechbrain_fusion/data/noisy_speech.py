@@ -10,14 +10,15 @@ from speechbrain.utils.distributed import run_on_main
 from speechbrain.utils.logger import get_logger
 from torch.utils.data import Dataset
 
-from speechbrain_fusion.data.audio import AudioError, read
+from speechbrain_fusion.data.audio import read
 from speechbrain_fusion.data.demo import demo_speech_folder, write_demo_corpus
-from speechbrain_fusion.data.folders import write_folder
+from speechbrain_fusion.data.folders import Folder, write_folder
 from speechbrain_fusion.data.manifest import (
     Entry,
     Manifest,
     inspect_all,
     keep_manifests,
+    refuse_empty,
 )
 from speechbrain_fusion.data.noise_parts import (
     SHARES,
@@ -25,6 +26,7 @@ from speechbrain_fusion.data.noise_parts import (
     noise_manifests,
     refuse_silent,
 )
+from speechbrain_fusion.data.options import check_noise_folder, chosen_corpus
 from speechbrain_fusion.data.paired import VALID_SPEAKERS, paired_speech
 from speechbrain_fusion.data.recordings import (
     SPLITS,
@@ -43,7 +45,6 @@ VERSION = 1
 # Raise it with every change of what write_demo_timit writes.
 DEMO_VERSION = "1"
 MARKER = ".demo-timit"
-Folder = Path | str | None
 
 
 def noisy_speech(
@@ -114,12 +115,15 @@ def noisy_speech(
     ValueError
         If two corpora are given or the noises are missing.
     """
-    _check(data_folder, noise_folder, recordings, paired)
+    corpus = chosen_corpus(
+        data_folder=data_folder, recordings=recordings, paired=paired
+    )
+    check_noise_folder(noise_folder, corpus)
     if paired is not None:
         every = rate, segment, counts, seeds, valid_speakers
         gain = dict(train_mixtures or {}).get("gain", (0.0, 0.0))
         return {**paired_speech(paired, save_folder, *every, gain=gain)}
-    if data_folder is None and recordings is None:
+    if corpus is None:
         run_on_main(write_demo_timit, [demo_folder])
         data_folder, noise_folder = demo_folder, Path(demo_folder, "noise")
         test_speakers = demo_speakers("test")
@@ -141,21 +145,6 @@ def noisy_speech(
         )
         for split, size in counts.items()
     }
-
-
-def _check(
-    data_folder: Folder, noise_folder: Folder, recordings: Folder, paired: Folder
-) -> None:
-    """Refuse folders that do not go together."""
-    given = {"data_folder": data_folder, "recordings": recordings, "paired": paired}
-    chosen = [name for name, folder in given.items() if folder is not None]
-    if len(chosen) > 1:
-        raise ValueError(f"expected one corpus, got {', '.join(chosen)}")
-    if chosen == ["data_folder"] and noise_folder is None:
-        raise ValueError("noise_folder: expected a folder beside data_folder, got None")
-    if noise_folder is not None and chosen in ([], ["paired"]):
-        beside = chosen or ["no corpus"]
-        raise ValueError(f"noise_folder: expected None beside {beside[0]}")
 
 
 def prepare_noisy_speech(
@@ -222,9 +211,7 @@ def _speech(
         return find_timit(data_folder, test_speakers)
     folder = Path(str(recordings), "speech")
     found = split_speech(folder)
-    empty = [split for split, paths in found.items() if not paths]
-    if empty:
-        raise AudioError(f"{folder}: no recording for {', '.join(empty)}")
+    refuse_empty(found, folder, "recording")
     return found
 
 

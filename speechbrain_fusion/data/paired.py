@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 from speechbrain.utils.distributed import run_on_main
 
-from speechbrain_fusion.data.audio import AudioError
+from speechbrain_fusion.data.audio import PEAK, AudioError
 from speechbrain_fusion.data.batch import Example
-from speechbrain_fusion.data.manifest import Entry, Manifest, audio_files, inspect_each
-from speechbrain_fusion.data.preparation import prepare_mixtures
+from speechbrain_fusion.data.manifest import Entry, Manifest, audio_files, refuse_empty
+from speechbrain_fusion.data.options import check_bounds
+from speechbrain_fusion.data.preparation import inspect_present, prepare_mixtures
 from speechbrain_fusion.data.recordings import SPLITS
 from speechbrain_fusion.data.rendered import RenderedScenes
-from speechbrain_fusion.data.speech_in_noise import PEAK, check_gain
 
 KINDS = ("noisy", "clean")
 VALID_SPEAKERS = ("p226", "p287")
@@ -55,13 +55,13 @@ class NoisyPairs(RenderedScenes):
     >>> NoisyPairs("nowhere.json", 8000, gain=(10.0, -10.0))
     Traceback (most recent call last):
     ...
-    ValueError: gain: expected two bounds in dB, got (10.0, -10.0)
+    ValueError: gain: expected two finite numbers in ascending order, got (10.0, -10.0)
     """
 
     def __init__(
         self, *args: Any, gain: Sequence[float] = (0.0, 0.0), **kwargs: Any
     ) -> None:
-        check_gain(gain)
+        check_bounds("gain", gain)
         super().__init__(*args, **kwargs)
         self.gain = gain
 
@@ -178,9 +178,7 @@ def prepare_pairs(
     folder = Path(data_folder)
     found = _find(folder, valid_speakers)
     pairs = {split: found.get(split, {}) for split in splits}
-    for split, named in pairs.items():
-        if not named:
-            raise AudioError(f"{folder}: no pair of files for {split}")
+    refuse_empty(pairs, folder, "pair of files")
     files = [x for named in pairs.values() for pair in named.values() for x in pair]
     entries: dict[str, Manifest] = {
         split: {
@@ -190,18 +188,15 @@ def prepare_pairs(
         for split, named in pairs.items()
     }
 
-    def inspect_files() -> dict[str, Entry | AudioError]:
-        present = [path for path in files if path.exists()]
-        described = zip(present, inspect_each(present, rate, jobs=jobs), strict=True)
-        missing = {
-            str(path): AudioError(f"{path}: missing, expected a partner")
-            for path in files
-        }
-        return missing | {str(path): entry for path, entry in described}
-
-    options = {"rate": rate}
     return prepare_mixtures(
-        entries, Path(save_folder), files, inspect_files, _complete, options
+        entries,
+        Path(save_folder),
+        files,
+        lambda: inspect_present(
+            files, rate, jobs=jobs, missing="missing, expected a partner"
+        ),
+        _complete,
+        {"rate": rate},
     )
 
 

@@ -117,18 +117,46 @@ def inspect_at(
     >>> [str(error) for error in inspect_at([Path("nowhere.wav")], 8000).values()]
     ['nowhere.wav: missing']
     """
-    unique = dict.fromkeys(paths)
-    found: dict[str, Entry | AudioError] = {
-        str(path): AudioError(f"{path}: missing") for path in unique
-    }
+    found = inspect_present(paths, rate, 1 if mono else None, jobs)
+    return {path: _at_rate(path, entry, rate) for path, entry in found.items()}
+
+
+def inspect_present(
+    paths: Iterable[Path],
+    lowest_rate: int,
+    channels: int | None = 1,
+    jobs: int = -1,
+    missing: str = "missing",
+) -> dict[str, Entry | AudioError]:
+    """Describe files, some of which may be missing, or say what is wrong with them.
+
+    Arguments
+    ---------
+    paths : iterable of Path
+        Audio files, each counted once.
+    lowest_rate, channels, jobs
+        See `inspect_each`.
+    missing : str
+        What is wrong with a file that is not there.
+
+    Returns
+    -------
+    dict of str to dict or AudioError
+        By path.
+
+    Example
+    -------
+    >>> [str(error) for error in inspect_present([Path("a.wav")], 8000).values()]
+    ['a.wav: missing']
+    """
+    unique = [*dict.fromkeys(paths)]
     present = [path for path in unique if path.exists()]
-    described = inspect_each(present, rate, 1 if mono else None, jobs)
-    for path, entry in zip(present, described, strict=True):
-        found[str(path)] = _at_rate(path, entry, rate)
-    return found
+    described = inspect_each(present, lowest_rate, channels, jobs)
+    found = {str(path): AudioError(f"{path}: {missing}") for path in unique}
+    return found | dict(zip(map(str, present), described, strict=True))
 
 
-def _at_rate(path: Path, entry: Entry | AudioError, rate: int) -> Entry | AudioError:
+def _at_rate(path: str, entry: Entry | AudioError, rate: int) -> Entry | AudioError:
     if isinstance(entry, AudioError) or entry["rate"] == rate:
         return entry
     return AudioError(f"{path}: rate {entry['rate']} Hz, expected {rate} Hz")

@@ -11,6 +11,7 @@ of `speech/train` is kept for validation. Noises are split by file: by folder, b
 one for test.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -23,12 +24,17 @@ from speechbrain_fusion.data.manifest import (
     audio_files,
     inspect_all,
     keep_manifests,
+    refuse_empty,
 )
 
 logger = get_logger(__name__)
 
 SPLITS = ("train", "valid", "test")
 STAMP = "manifests.json"
+LAYOUT = (
+    "speech/<train|valid|test>/<talker>/*.{wav,flac,ogg} and noise/* (five files at "
+    "least, or noise_split)"
+)
 # Of what an entry holds: manifests of another version are built again.
 VERSION = 1
 Files = dict[str, list[Path]]
@@ -86,7 +92,7 @@ def prepare_recordings(
         f"noise_{split}": paths
         for split, paths in split_noise(data_folder / "noise", noise_split).items()
     }
-    _refuse_empty(files, data_folder)
+    refuse_empty(files, data_folder, "audio file", LAYOUT)
     sources = sorted(path for paths in files.values() for path in paths)
     options = {"version": VERSION, "rate": rate, "segment": segment, "files": files}
 
@@ -202,27 +208,16 @@ def _check_noise_split(noise_split: NoiseSplit, known: set[str], folder: Path) -
         raise AudioError(
             f"noise_split: expected keys of {SPLITS}, got {[*noise_split]}"
         )
-    stems = [stem for names in noise_split.values() for stem in names]
+    stems = Counter(stem for names in noise_split.values() for stem in names)
     missing = sorted(set(stems) - known)
     if missing:
         raise AudioError(
             f"noise_split: no such noise in {folder}: {missing}, "
             f"expected some of {sorted(known)}"
         )
-    double = sorted({stem for stem in stems if stems.count(stem) > 1})
+    double = sorted(stem for stem, count in stems.items() if count > 1)
     if double:
         raise AudioError(f"noise_split: in two splits at once: {double}")
-
-
-def _refuse_empty(files: Files, data_folder: Path) -> None:
-    """Name the splits that have no file."""
-    empty = [name for name, paths in files.items() if not paths]
-    if empty:
-        raise AudioError(
-            f"{data_folder}: no audio file for {', '.join(empty)}; expected "
-            "speech/<train|valid|test>/<talker>/*.{wav,flac,ogg} and noise/* (five "
-            "files at least, or noise_split)"
-        )
 
 
 def _manifest(

@@ -10,7 +10,7 @@ from speechbrain_fusion.data.audio import AudioError, read, resample
 from speechbrain_fusion.data.batch import Example
 from speechbrain_fusion.data.listed import ListedItems
 from speechbrain_fusion.data.manifest import Entry
-from speechbrain_fusion.data.source import PAUSE, TRIES
+from speechbrain_fusion.data.source import SHORTER, TRIES, sounds
 
 # In samples of the lower rate: the resampler reaches 34 (32 zeros / 0.95) to each side.
 MARGIN = 40
@@ -77,7 +77,7 @@ class RenderedScenes(ListedItems):
         for _ in range(TRIES):
             start = int(rng.integers(bounds[0], bounds[1] + 1))
             target = self._read(entry, "target", start, samples)
-            if np.square(target).mean() > PAUSE:
+            if sounds(target):
                 break
         return start, target
 
@@ -136,5 +136,5 @@ def read_resampled(
     skipped = start - instant * (target // shared)
     part = resample(signal, source, target)[:, skipped : skipped + samples]
     if part.shape[-1] < samples:
-        raise AudioError(f"{path}: shorter than when it was prepared")
+        raise AudioError(f"{path}: {SHORTER}")
     return np.ascontiguousarray(part)

@@ -4,7 +4,7 @@ A scene is a talker at an azimuth and one or more interferers: noises or other t
 from other azimuths, or a noise that comes from many directions at once. Each source is
 convolved with the head-related (or binaural room) responses of its direction, and the
 interferers are scaled so that the ratio of the powers summed over both ears is the
-drawn SNR. Everything follows from (seed, epoch, index) alone.
+drawn SNR.
 """
 
 import math
@@ -15,11 +15,14 @@ from pathlib import Path
 import numpy as np
 import scipy.fft
 import torch
-from torch.utils.data import Dataset
 
+from speechbrain_fusion.data.audio import PEAK
 from speechbrain_fusion.data.batch import Example
+from speechbrain_fusion.data.clips import at_snr
+from speechbrain_fusion.data.epoch_items import PlannedItems
 from speechbrain_fusion.data.head import HeadResponses, circular
-from speechbrain_fusion.data.manifest import Entry, read_manifest
+from speechbrain_fusion.data.manifest import Entry, grouped, read_manifest
+from speechbrain_fusion.data.options import check_bounds, check_within
 from speechbrain_fusion.data.source import Source, read_stretch
 
 TARGETS = ("full", "direct")
@@ -37,7 +40,7 @@ class Scene:
     seconds: float
 
 
-class BinauralScenes(Dataset):
+class BinauralScenes(PlannedItems[Scene]):
     """Seeded binaural scenes; item (epoch, index) is one rendered scene.
 
     Arguments
@@ -121,40 +124,62 @@ class BinauralScenes(Dataset):
         level: Sequence[float] = (-33.0, -23.0),
         fixed: bool = False,
     ) -> None:
-        self.speech = list(read_manifest(speech).values())
-        self.noise = list(read_manifest(noise).values())
-        self.responses, self.size, self.seed, self.fixed = responses, size, seed, fixed
-        self.talkers = _by_talker(self.speech, seed)
-        self.segment = _within("segment", segment, 1 / responses.rate)
-        self.directions = int(_within("directions", directions, 1))
-        self.directions = min(self.directions, responses.azimuth.size)
-        self.snr = _bounds("snr", snr)
-        self.level = _bounds("level", level)
-        self.interferers = _bounds("interferers", interferers)
-        _within("interferers", self.interferers[0], 1)
-        self.talker_share = _within("talker_share", talker_share, 0, 1)
-        self.diffuse_share = _within("diffuse_share", diffuse_share, 0, 1)
-        self.separation = _within("separation", separation, 0, 180)
-        self.target_azimuths = _azimuths("target", responses, target_azimuths)
-        self.interferer_azimuths = _azimuths(
-            "interferer", responses, interferer_azimuths
-        )
         if target_part not in TARGETS:
             raise ValueError(
                 f"target_part: expected one of {TARGETS}, got {target_part!r}"
             )
+        self.speech = list(read_manifest(speech).values())
+        self.noise = list(read_manifest(noise).values())
+        self.responses, self.size, self.seed, self.fixed = responses, size, seed, fixed
+        self.segment, self.snr, self.level = segment, snr, level
+        self.directions = min(int(directions), responses.azimuth.size)
+        self.interferers, self.separation = interferers, separation
+        self.talker_share, self.diffuse_share = talker_share, diffuse_share
+        self.target_azimuths = _azimuths("target", responses, target_azimuths)
+        self.interferer_azimuths = _azimuths(
+            "interferer", responses, interferer_azimuths
+        )
         self.direct = responses.direct() if target_part == "direct" else None
-        for azimuth in self.target_azimuths:
-            if (_distance(self.interferer_azimuths, azimuth) < separation).all():
-                raise ValueError(
-                    f"separation: no interferer azimuth is {separation} degrees from "
-                    f"the target azimuth {azimuth}"
-                )
+        self._check_options()
+        self._check_separation()
+        self._group_talkers()
         if talker_share > 0 and len(self.talkers) < 2:
             raise ValueError(f"talker_share: {speech} has only one talker")
 
-    def __len__(self) -> int:
-        return self.size
+    def _check_options(self) -> None:
+        """Refuse options out of their ranges."""
+        check_within("segment", self.segment, 1 / self.responses.rate)
+        check_within("directions", self.directions, 1)
+        for name in ("snr", "level", "interferers"):
+            check_bounds(name, getattr(self, name))
+        check_within("interferers", self.interferers[0], 1)
+        for name in ("talker_share", "diffuse_share"):
+            check_within(name, getattr(self, name), 0, 1)
+        check_within("separation", self.separation, 0, 180)
+
+    def _group_talkers(self) -> None:
+        """Group recordings by talker, both in an order that follows from the seed."""
+        order = np.random.default_rng(self.seed).permutation(len(self.speech))
+        groups = grouped((self.speech[place] for place in order), "talker")
+        self.talkers = [*groups.values()]
+        places: dict[str, list[int]] = {talker: [] for talker in groups}
+        for place, entry in enumerate(self.speech):
+            places[entry["talker"]].append(place)
+        # how many recordings of others come before each of a talker's own
+        self._others_before = {
+            talker: np.array(own) - np.arange(len(own))
+            for talker, own in places.items()
+        }
+
+    def _check_separation(self) -> None:
+        """Refuse a target azimuth from which no interferer is far enough."""
+        for azimuth in self.target_azimuths:
+            apart = _distance(self.interferer_azimuths, azimuth)
+            if (apart < self.separation).all():
+                raise ValueError(
+                    f"separation: no interferer azimuth is {self.separation} degrees "
+                    f"from the target azimuth {azimuth}"
+                )
 
     def __getitem__(self, key: tuple[int, int]) -> Example:
         """Render scene `index` of an epoch, given as (epoch, index)."""
@@ -175,22 +200,8 @@ class BinauralScenes(Dataset):
             },
         )
 
-    def plan(self, epoch: int, index: int) -> Scene:
-        """Draw a scene.
-
-        Arguments
-        ---------
-        epoch : int
-            Counts from one; without effect on fixed scenes.
-        index : int
-            Place in the epoch.
-
-        Returns
-        -------
-        Scene
-            Always the same for the same seed, epoch and index.
-        """
-        epoch = 0 if self.fixed else epoch
+    def _drawn(self, epoch: int, index: int) -> Scene:
+        """Draw a scene."""
         rng = np.random.default_rng([self.seed, epoch, index])
         entry = self._pick_speech(rng, index)
         seconds = min(self.segment, entry["samples"] / entry["rate"])
@@ -201,8 +212,8 @@ class BinauralScenes(Dataset):
             target,
             interferers,
             kind,
-            float(rng.uniform(*self.snr)),
-            float(rng.uniform(*self.level)),
+            float(rng.uniform(self.snr[0], self.snr[1])),
+            float(rng.uniform(self.level[0], self.level[1])),
             seconds,
         )
 
@@ -249,9 +260,9 @@ class BinauralScenes(Dataset):
         self, target: Source, count: int, rng: np.random.Generator
     ) -> list[Entry]:
         """Draw recordings of other talkers."""
-        own = target.entry["talker"]
-        others = [entry for entry in self.speech if entry["talker"] != own]
-        return [others[rng.integers(len(others))] for _ in range(count)]
+        before = self._others_before[target.entry["talker"]]
+        drawn = [rng.integers(len(self.speech) - len(before)) for _ in range(count)]
+        return [self.speech[x + np.searchsorted(before, x, "right")] for x in drawn]
 
     def _draw_noises(
         self, count: int, rng: np.random.Generator, index: int
@@ -302,10 +313,7 @@ class BinauralScenes(Dataset):
             for source in scene.interferers
         ]
         noise = self._place(disturbing, self.responses)
-        gain = math.sqrt(
-            np.square(image).sum() / np.square(noise).sum() / 10 ** (scene.snr / 10)
-        )
-        mixture = image + gain * noise
+        mixture = image + at_snr(noise, image, scene.snr)
         target = image
         if self.direct is not None:
             target = self._place([(speech, scene.target.azimuth)], self.direct)
@@ -329,35 +337,6 @@ class BinauralScenes(Dataset):
         return scipy.fft.irfft(spectra.sum(0), size)[:, :samples].astype(np.float32)
 
 
-def _by_talker(entries: list[Entry], seed: int) -> list[list[Entry]]:
-    """Group recordings by talker, both in an order that follows from the seed."""
-    rng = np.random.default_rng(seed)
-    groups: dict[str, list[Entry]] = {}
-    for place in rng.permutation(len(entries)):
-        groups.setdefault(entries[place]["talker"], []).append(entries[place])
-    return list(groups.values())
-
-
-def _bounds(name: str, bounds: Sequence[float]) -> tuple:
-    """Check a pair of finite numbers in ascending order."""
-    if (
-        len(bounds) != 2
-        or not all(math.isfinite(bound) for bound in bounds)
-        or bounds[0] > bounds[1]
-    ):
-        raise ValueError(
-            f"{name}: expected two finite numbers in ascending order, got {bounds}"
-        )
-    return tuple(bounds)
-
-
-def _within(name: str, value: float, low: float, high: float = math.inf) -> float:
-    """Check that an option is in its range."""
-    if not low <= value <= high:
-        raise ValueError(f"{name}: expected {low:g} to {high:g}, got {value}")
-    return value
-
-
 def _azimuths(
     name: str, responses: HeadResponses, wanted: Sequence[float] | None
 ) -> np.ndarray:
@@ -379,4 +358,4 @@ def _distance(azimuths: np.ndarray, azimuth: float) -> np.ndarray:
 def _common_gain(mixture: np.ndarray, level: float) -> np.float32:
     """One gain for both ears: to the level in dBFS, but never into clipping."""
     rms = math.sqrt(np.square(mixture).mean())
-    return np.float32(min(10 ** (level / 20) / rms, 0.99 / np.abs(mixture).max()))
+    return np.float32(min(10 ** (level / 20) / rms, PEAK / np.abs(mixture).max()))

@@ -1,16 +1,20 @@
 """Stretches of recordings, read where they are needed and never silent."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from speechbrain_fusion.data.audio import AudioError, read, resample
+from speechbrain_fusion.data.audio import AudioError, fit, read, resample
 from speechbrain_fusion.data.manifest import Entry
 
 # A stretch whose mean power is below this (-80 dBFS) counts as a pause.
 PAUSE = 1e-8
 TRIES = 20
+SHORTER = "shorter than when it was prepared"
+"""What an error says of a file that has changed."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +61,13 @@ def read_stretch(source: Source, samples: int, rate: int, loop: bool) -> np.ndar
 
     def stretch(start: int) -> np.ndarray:
         signal = _read_looped(path, begin, start % span, frames, total)
-        return _fit(resample(signal, file_rate, rate), samples)
+        return fit(resample(signal, file_rate, rate), samples)
 
     first = round(source.start * file_rate)
     for attempt in range(TRIES):
         # the drawn place first, then evenly on through the recording
         signal = stretch(first + attempt * span // TRIES)
-        if np.square(signal).mean() > PAUSE:
+        if sounds(signal):
             return signal
     # soft all along or sounding in few places: around the peak, which was prepared
     peak = int(np.abs(read(path, begin, total)[0][0]).argmax())
@@ -80,14 +84,79 @@ def _read_looped(
     parts, missing = [], frames
     while missing > 0:
         asked = min(missing, total - start)
-        part = read(path, begin + start, asked)[0][0]
-        if part.size < asked:
-            raise AudioError(f"{path}: shorter than when it was prepared")
+        part = read_prepared(path, begin + start, asked)
         parts.append(part)
         missing, start = missing - part.size, 0
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def _fit(signal: np.ndarray, samples: int) -> np.ndarray:
-    """Cut or zero-pad to a number of samples."""
-    return np.pad(signal[:samples], (0, max(samples - signal.size, 0)))
+def read_prepared(path: Path | str, start: int, samples: int) -> np.ndarray:
+    """Read a part of a file's first channel that was there when it was prepared.
+
+    Arguments
+    ---------
+    path : Path or str
+        The file.
+    start, samples : int
+        First sample and number of samples, at the file's rate.
+
+    Returns
+    -------
+    np.ndarray
+        float32 [samples].
+
+    Raises
+    ------
+    AudioError
+        If the file has become shorter or unreadable, naming it.
+    """
+    part = read(path, start, samples)[0][0]
+    if part.size < samples:
+        raise AudioError(f"{path}: {SHORTER}")
+    return part
+
+
+def sounds(signal: np.ndarray) -> bool:
+    """Tell sound from a pause, by the mean power over all channels.
+
+    Example
+    -------
+    >>> sounds(np.full(100, 0.01)), sounds(np.zeros(100))
+    (True, False)
+    """
+    return bool(np.square(signal).mean() > PAUSE)
+
+
+def cut_speech(
+    place: float, span: int, cut: Callable[[int], np.ndarray]
+) -> tuple[np.ndarray, int]:
+    """Cut a stretch in which the talker does not pause.
+
+    Arguments
+    ---------
+    place : float
+        Where to begin, from 0 to 1; where the talker pauses, evenly further on.
+    span : int
+        How many first samples there are to choose from.
+    cut : callable
+        Maps a first sample to the stretch.
+
+    Returns
+    -------
+    stretch : np.ndarray
+        The first in which there is sound, or else the last one tried.
+    start : int
+        Its first sample.
+
+    Example
+    -------
+    >>> speech = np.repeat([0.0, 0.1], 500)
+    >>> cut_speech(0.0, 901, lambda start: speech[start : start + 100])[1]
+    405
+    """
+    for attempt in range(TRIES):
+        start = int((place + attempt / TRIES) % 1 * span)
+        stretch = cut(start)
+        if sounds(stretch):
+            break
+    return stretch, start

@@ -1,48 +1,31 @@
-"""One talker in one noise, mixed when it is needed.
-
-Everything follows from (seed, epoch, index) alone: it is the same for any number of
-workers, processes or restarts.
-"""
+"""One talker in one noise, mixed when it is needed."""
 
 import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 
-from speechbrain_fusion.data.audio import AudioError, read, resample
+from speechbrain_fusion.data.audio import PEAK, AudioError, read, resample
 from speechbrain_fusion.data.batch import Example
 from speechbrain_fusion.data.clips import (
-    PEAK,
     at_snr,
-    check_snr,
     read_noise,
     refuse_short_noises,
+    refuse_silence,
     samples_at,
 )
-from speechbrain_fusion.data.listed import in_turn
-from speechbrain_fusion.data.manifest import Entry, read_manifest
-from speechbrain_fusion.data.source import PAUSE, TRIES
-
-
-def check_gain(gain: Sequence[float]) -> None:
-    """Refuse what are no bounds of a gain in dB.
-
-    Raises
-    ------
-    ValueError
-        If they are not two finite numbers in order.
-
-    Example
-    -------
-    >>> check_gain((-15.0, 10.0))
-    """
-    if len(gain) != 2 or not -math.inf < gain[0] <= gain[1] < math.inf:
-        raise ValueError(f"gain: expected two bounds in dB, got {gain}")
+from speechbrain_fusion.data.epoch_items import PlannedItems, entry_in_turn
+from speechbrain_fusion.data.manifest import Entry, grouped, read_manifest
+from speechbrain_fusion.data.options import (
+    check_bounds,
+    check_segment,
+    check_snr,
+    epoch_size,
+)
+from speechbrain_fusion.data.source import cut_speech
 
 
 @dataclass(frozen=True)
@@ -57,7 +40,7 @@ class Recipe:
     gain: float
 
 
-class SpeechInNoise(Dataset):
+class SpeechInNoise(PlannedItems[Recipe]):
     """Seeded mixtures of speech and noise; item (epoch, index) is one mixture.
 
     In training every utterance and every noise comes once before any comes again, a
@@ -122,20 +105,15 @@ class SpeechInNoise(Dataset):
         loop: bool = False,
         fixed: bool = False,
     ) -> None:
-        if segment is not None and not segment * rate >= 1:
-            raise ValueError(f"segment: expected a sample at least, got {segment} s")
+        check_segment(segment, rate)
         check_snr(snr)
-        check_gain(gain)
+        check_bounds("gain", gain)
         self.speech = list(read_manifest(speech).values())
-        self.kinds: dict[str, list[Entry]] = {}
-        for entry in read_manifest(noise).values():
-            self.kinds.setdefault(entry.get("kind", ""), []).append(entry)
+        self.kinds = grouped(read_manifest(noise).values(), "kind")
         self.noises = [x for entries in self.kinds.values() for x in entries]
         self.conditions = list(itertools.product(sorted(self.kinds), snr))
         each = len(self.conditions) if fixed else 1
-        self.size = len(self.speech) * each if size is None else size
-        if self.size < 1:
-            raise ValueError(f"size: expected 1 at least, got {size}")
+        self.size = epoch_size(size, len(self.speech) * each)
         self.rate, self.segment, self.seed, self.fixed = rate, segment, seed, fixed
         self.snr, self.gain, self.loop = [*snr], gain, loop
         if not loop:
@@ -146,9 +124,6 @@ class SpeechInNoise(Dataset):
         longest = max(entry["seconds"] for entry in self.speech)
         needed = longest if self.segment is None else min(longest, self.segment)
         refuse_short_noises(self.noises, needed, Path(manifest).stem)
-
-    def __len__(self) -> int:
-        return self.size
 
     def __getitem__(self, key: tuple[int, int]) -> Example:
         """Mix item `index` of an epoch, given as (epoch, index)."""
@@ -177,22 +152,8 @@ class SpeechInNoise(Dataset):
         """Tell how long item (epoch, index) is without mixing it."""
         return self._samples(self.plan(*key).speech) / self.rate
 
-    def plan(self, epoch: int, index: int) -> Recipe:
-        """Draw a mixture.
-
-        Arguments
-        ---------
-        epoch : int
-            Counts from one; without effect on fixed mixtures.
-        index : int
-            Place in the epoch.
-
-        Returns
-        -------
-        Recipe
-            Always the same for the same seed, epoch and index.
-        """
-        epoch = 0 if self.fixed else epoch
+    def _drawn(self, epoch: int, index: int) -> Recipe:
+        """Draw a mixture."""
         # a stream for each kind of choice
         keys = [(stream, self.seed, epoch) for stream in (1, 2, 3)]
         rng = np.random.default_rng([*keys[0], index])
@@ -200,11 +161,11 @@ class SpeechInNoise(Dataset):
         if self.fixed:
             kind, snr = self.conditions[condition]
             speech = self.speech[index * len(self.speech) // self.size]
-            noise = self.kinds[kind][in_turn(len(self.kinds[kind]), turn, keys[2])]
+            noise = entry_in_turn(self.kinds[kind], turn, keys[2])
         else:
             snr = float(rng.choice(self.snr))
-            speech = self.speech[in_turn(len(self.speech), index, keys[1])]
-            noise = self.noises[in_turn(len(self.noises), index, keys[2])]
+            speech = entry_in_turn(self.speech, index, keys[1])
+            noise = entry_in_turn(self.noises, index, keys[2])
         places = rng.uniform(), rng.uniform()
         gain = float(rng.uniform(self.gain[0], self.gain[1]))
         return Recipe(speech, places[0], noise, places[1], snr, gain)
@@ -249,12 +210,7 @@ class SpeechInNoise(Dataset):
         if signal.shape[1] != entry["samples"]:
             raise AudioError(f"{entry['file']}: another length than when prepared")
         whole, samples = resample(signal[0], file_rate, self.rate), self._samples(entry)
-        for attempt in range(TRIES):
-            # the drawn place first, then evenly on through the utterance
-            start = int((place + attempt / TRIES) % 1 * (whole.size - samples + 1))
-            segment = whole[start : start + samples]
-            if np.square(segment).mean() > PAUSE:
-                return segment
-        if not segment.any():
-            raise AudioError(f"{entry['file']}: silent, expected speech")
+        span = whole.size - samples + 1
+        segment, _ = cut_speech(place, span, lambda at: whole[at : at + samples])
+        refuse_silence(segment, entry)
         return segment

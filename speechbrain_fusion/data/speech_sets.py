@@ -29,7 +29,12 @@ from speechbrain_fusion.data.disjoint import (
     split_sides,
     split_utterances,
 )
-from speechbrain_fusion.data.manifest import Entry, Manifest, refuse_unusable
+from speechbrain_fusion.data.manifest import (
+    Entry,
+    Manifest,
+    refuse_empty,
+    refuse_unusable,
+)
 from speechbrain_fusion.data.recordings import split_speech, talker
 
 logger = get_logger(__name__)
@@ -337,11 +342,8 @@ def plan_own(
         "valid": found["valid"],
         "test": found["test"],
     }
-    if empty := [name for name, paths in sets.items() if not paths]:
-        raise AudioError(
-            f"{folder}: no recording for {', '.join(empty)}; expected <train|valid|"
-            "test>/<talker>/*, and two talkers in train: one is clean, one noisy"
-        )
+    layout = "<train|valid|test>/<talker>/*, and two talkers in train"
+    refuse_empty(sets, folder, "recording", f"{layout}: one is clean, one noisy")
 
     def finish(described: Described) -> dict[str, Manifest]:
         return _finish_own(sets, folder, described, caps, needed)

@@ -11,10 +11,11 @@ Source: Garofolo et al., "DARPA TIMIT Acoustic-Phonetic Continuous Speech Corpus
 LDC93S1, 1993; the core test set is that of its documentation.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from speechbrain_fusion.data.audio import AudioError
+from speechbrain_fusion.data.manifest import refuse_empty
 
 CORE_TEST = (
     *("FELC0", "MDAB0", "MWBT0", "FPAS0", "MTAS1", "MWEW0", "FPKT0", "MJMP0"),
@@ -81,9 +82,8 @@ def find_timit(
         "valid": [path for path in found["TEST"] if speaker_of(path) not in tested],
         "test": [path for path in found["TEST"] if speaker_of(path) in tested],
     }
-    for split, paths in splits.items():
-        if not paths:
-            raise AudioError(f"{folder}: no sentence {_any(sentences)} for {split}")
+    first = " or ".join(f"{each}*" for each in sentences)
+    refuse_empty(splits, folder, f"sentence {first}")
     return splits
 
 
@@ -131,7 +131,3 @@ def _each_once(paths: Iterable[Path]) -> list[Path]:
     """Take one file of each sentence: a copy in RIFF, if there is one, is the last."""
     wavs = sorted(x for x in paths if x.suffix.upper() == ".WAV")
     return list({path.name.split(".")[0].upper(): path for path in wavs}.values())
-
-
-def _any(sentences: Collection[str]) -> str:
-    return " or ".join(f"{each}*" for each in sentences)

@@ -1,10 +1,6 @@
-"""Noisy mixtures, and beside them clean speech of other utterances.
+"""Noisy mixtures, and beside them clean speech of other utterances."""
 
-Everything follows from (seed, epoch, index) alone: it is the same for any number of
-workers, processes or restarts.
-"""
-
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -12,28 +8,26 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 
-from speechbrain_fusion.data.audio import AudioError
+from speechbrain_fusion.data.audio import PEAK, AudioError
 from speechbrain_fusion.data.batch import Example
-from speechbrain_fusion.data.clean_speech import (
-    check_segment,
-    entry_in_turn,
-    epoch_size,
-)
 from speechbrain_fusion.data.clips import (
-    PEAK,
     at_snr,
-    check_bounds,
-    check_snr,
     read_clip,
     read_noise,
     refuse_short_noises,
     refuse_short_speech,
     samples_at,
 )
-from speechbrain_fusion.data.listed import in_turn
+from speechbrain_fusion.data.epoch_items import PlannedItems, entry_in_turn, in_turn
 from speechbrain_fusion.data.manifest import Entry, read_manifest
+from speechbrain_fusion.data.options import (
+    check_bounds,
+    check_segment,
+    check_snr,
+    check_within,
+    epoch_size,
+)
 from speechbrain_fusion.data.rendered import read_resampled
 from speechbrain_fusion.data.rooms import read_response, reverberate
 
@@ -59,7 +53,7 @@ class Recipe:
     added_snr: float
 
 
-class NoisySpeech(Dataset):
+class NoisySpeech(PlannedItems[Recipe]):
     """Seeded mixtures of speech and noise, in rooms; unpaired unless told otherwise.
 
     Training has {"mixture"} and, given clean recordings, {"clean"}: a clip of another
@@ -159,13 +153,16 @@ class NoisySpeech(Dataset):
         added_snr: tuple[float, float] | None = None,
     ) -> None:
         check_snr(snr)
-        check_bounds("added_snr", added_snr)
-        _check_shares(pure_noise=pure_noise, room_share=room_share)
+        if added_snr is not None:
+            check_bounds("added_snr", added_snr)
+        for name, share in {"pure_noise": pure_noise, "room_share": room_share}.items():
+            check_within(name, share, 0, 1)
+        if pure_noise == 1:
+            raise ValueError("pure_noise: expected less than 1, some items with speech")
         if segment is None and not paired:
             raise ValueError("segment: expected seconds of unpaired items, got None")
         for seconds in (segment, span):
-            if seconds is not None:
-                check_segment(seconds, rate)
+            check_segment(seconds, rate)
         self.speech, self.noises = _entries(speech), _entries(noise)
         self.clean = [] if paired else _entries(clean)
         self.rooms = _entries(rooms)
@@ -196,9 +193,6 @@ class NoisySpeech(Dataset):
                 f"{self.clean[0]['file']}: the only clean recording, and also that of "
                 "a mixture; expected two utterances at least"
             )
-
-    def __len__(self) -> int:
-        return self.size
 
     def __getitem__(self, key: tuple[int, int]) -> Example:
         """Make item `index` of an epoch, given as (epoch, index)."""
@@ -233,22 +227,8 @@ class NoisySpeech(Dataset):
         """Tell how long item (epoch, index) is without making it."""
         return self._samples(self.plan(*key).speech) / self.rate
 
-    def plan(self, epoch: int, index: int) -> Recipe:
-        """Draw an item.
-
-        Arguments
-        ---------
-        epoch : int
-            Counts from one; without effect on fixed items.
-        index : int
-            Place in the epoch.
-
-        Returns
-        -------
-        Recipe
-            Always the same for the same seed, epoch and index.
-        """
-        epoch = 0 if self.fixed else epoch
+    def _drawn(self, epoch: int, index: int) -> Recipe:
+        """Draw an item."""
         pure, number, count = self._kind(index)
         turn, condition = divmod(number, len(self.snr)) if self.fixed else (number, 0)
         # all items of a turn share everything but the SNR
@@ -280,7 +260,7 @@ class NoisySpeech(Dataset):
             return None, 0.0, 0.0
         rng = np.random.default_rng(key)
         first = in_turn(len(self.noises), turn + 1, order)
-        following = self.noises[first:] + self.noises[:first]
+        following = _from(self.noises, first)
         others = (x for x in following if _recording(x) != _recording(noise))
         place, snr = float(rng.uniform()), float(rng.uniform(*self.added_snr))
         return next(others, noise), place, snr
@@ -301,8 +281,8 @@ class NoisySpeech(Dataset):
         if not self.clean:
             return None
         first = in_turn(len(self.clean), number, key)
-        others = self.clean[first:] + self.clean[:first]
-        return next(x for x in others if _utterance(x) != _utterance(speech))
+        following = _from(self.clean, first)
+        return next(x for x in following if _utterance(x) != _utterance(speech))
 
     def render(self, plan: Recipe) -> dict[str, np.ndarray]:
         """Make what `plan` drew.
@@ -372,17 +352,14 @@ def _entries(manifest: Path | str | None) -> list[Entry]:
     return [] if manifest is None else list(read_manifest(manifest).values())
 
 
+def _from(entries: Sequence[Entry], first: int) -> Iterator[Entry]:
+    """Go round through entries, from one on."""
+    return (entries[(first + step) % len(entries)] for step in range(len(entries)))
+
+
 def _utterance(entry: Entry) -> str:
     return str(entry.get("utterance", entry["file"]))
 
 
 def _recording(noise: Entry) -> str:
     return str(noise.get("noise", noise["file"]))
-
-
-def _check_shares(**shares: float) -> None:
-    for name, share in shares.items():
-        if not 0 <= share <= 1:
-            raise ValueError(f"{name}: expected a share of 0 to 1, got {share}")
-    if shares["pure_noise"] == 1:
-        raise ValueError("pure_noise: expected less than 1, some items with speech")

@@ -1,9 +1,7 @@
 """Speech, noises and rooms become manifests of sets that are proved to be disjoint."""
 
-import itertools
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from speechbrain.utils.logger import get_logger
 
@@ -16,6 +14,7 @@ from speechbrain_fusion.data.disjoint import (
     prove_disjoint,
     split_sides,
 )
+from speechbrain_fusion.data.folders import Folder
 from speechbrain_fusion.data.manifest import (
     Entry,
     Manifest,
@@ -43,8 +42,6 @@ STAMP = "daps_noisex.json"
 VERSION = 2
 SETS = {"noisy": "train", "valid": "valid", "test": "test"}
 """The sets of noisy speech, and the side of their noises and rooms."""
-
-Folder = Path | str | None
 
 
 def prepare_unpaired(
@@ -96,27 +93,24 @@ def prepare_unpaired(
     save_folder, apart = Path(save_folder), "noise" in disjoint
     needed = dict.fromkeys(MANIFESTS, segment) | {"speech_test": window / rate}
     caps = _whole(utterances or {})
-    if recordings is None:
-        found = find_daps(str(data_folder), versions)
-        responses = rooms_folder is not None
-        speech = plan_daps(found, versions, disjoint, shares, caps, responses, needed)
-    else:
+    if recordings is not None:
         _refuse_scripts(disjoint, versions, shares)
         speech = plan_own(Path(recordings, "speech"), caps, needed)
         # own talkers are split by folder, whatever is asked for
         disjoint = {*disjoint, "speaker"}
+    else:
+        found, roomy = find_daps(str(data_folder), versions), rooms_folder is not None
+        speech = plan_daps(found, versions, disjoint, shares, caps, roomy, needed)
     folder = noise_folder or Path(str(recordings), "noise")
     converted = save_folder / "noise_wav"
     noises = find_noisex(folder, converted, noise_split, apart, mat_rate)
     rooms = _split_rooms(rooms_folder, disjoint)
-    kinds = ("noise", "rooms") if rooms else ("noise",)
-    names = [*MANIFESTS, *(f"{kind}_{side}" for kind in kinds for side in SIDES)]
-    beside = itertools.chain(*noises.values(), *rooms.values())
-    files = sorted({*speech.files, *beside})
-    options: dict[str, Any] = {"version": VERSION, "rate": rate, "segment": segment}
-    options |= {"window": window}
-    options |= {"speech": speech.options, "noises": noises, "rooms": rooms}
-    options |= {"disjoint": sorted(disjoint), "utterances": utterances}
+    files = sorted({*speech.files, *_all(noises), *_all(rooms)})
+    options = {
+        **{"version": VERSION, "rate": rate, "segment": segment, "window": window},
+        **{"speech": speech.options, "noises": noises, "rooms": rooms},
+        **{"disjoint": sorted(disjoint), "utterances": utterances},
+    }
 
     def build() -> dict[str, Manifest]:
         described = _describe(speech, noises, rooms_folder, rate, segment, jobs)
@@ -125,12 +119,26 @@ def prepare_unpaired(
         prove_manifests(contents, disjoint)
         return contents
 
-    stamp = save_folder / STAMP
-    manifests = keep_manifests(stamp, names, files, options, build)
-    # again, for a manifest that is kept may have been changed
-    prove_manifests({x: read_manifest(path) for x, path in manifests.items()}, disjoint)
-    logger.info(describe_sets(manifests))
+    names = _names("noise", "rooms") if rooms else _names("noise")
+    manifests = keep_manifests(save_folder / STAMP, names, files, options, build)
+    _prove_kept(manifests, disjoint)
     return manifests
+
+
+def _prove_kept(manifests: Mapping[str, Path], disjoint: Collection[str]) -> None:
+    """Read manifests again, for one that is kept may have been changed."""
+    kept = {name: read_manifest(path) for name, path in manifests.items()}
+    prove_manifests(kept, disjoint)
+    logger.info(describe_sets(kept))
+
+
+def _names(*kinds: str) -> list[str]:
+    """Name the manifests of speech, and those of some kinds of each side."""
+    return [*MANIFESTS, *(f"{kind}_{side}" for kind in kinds for side in SIDES)]
+
+
+def _all(sides: Mapping[str, Sequence[Path]]) -> list[Path]:
+    return [path for paths in sides.values() for path in paths]
 
 
 def prove_manifests(
@@ -212,13 +220,13 @@ def _heard(name: str, manifest: Manifest) -> list[Entry]:
     ]
 
 
-def describe_sets(manifests: Mapping[str, Path]) -> str:
+def describe_sets(contents: Mapping[str, Manifest]) -> str:
     """Count what is in each set (`count_text`).
 
     Arguments
     ---------
-    manifests : mapping of str to Path
-        What `prepare_unpaired` returns.
+    contents : mapping of str to dict
+        The manifests by name.
 
     Returns
     -------
@@ -226,7 +234,6 @@ def describe_sets(manifests: Mapping[str, Path]) -> str:
         A line for each of the four sets, and one for the clean half of validation; the
         other one is of its mixtures.
     """
-    contents = {name: read_manifest(path) for name, path in manifests.items()}
     halves = {"valid, clean": [*contents["clean_valid"].values()]}
     return count_text(sets_of(contents, ["speech"]) | halves)
 
@@ -298,7 +305,7 @@ def _describe(
 ) -> dict[Path, Entry]:
     """Inspect all files, or list all that cannot be used."""
     found: dict[Path, Entry | AudioError] = {}
-    heard = sorted({path for paths in noises.values() for path in paths})
+    heard = sorted({*_all(noises)})
     for paths, channels in ((speech.files, speech.channels), (heard, 1)):
         inspected = inspect_each(paths, rate, channels, jobs)
         found |= dict(zip(paths, inspected, strict=True))

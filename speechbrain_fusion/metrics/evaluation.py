@@ -1,10 +1,9 @@
 """Scores of files: read, checked and scored pair by pair, into one table."""
 
 import functools
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import joblib
 import torch
@@ -12,16 +11,16 @@ from torch import Tensor
 from tqdm import tqdm
 
 from speechbrain_fusion.data.audio import AudioError, read
-from speechbrain_fusion.data.files import written_whole
 from speechbrain_fusion.metrics.pairs import Pair
 from speechbrain_fusion.metrics.scorers import Scored, known_metrics, score_signals
-from speechbrain_fusion.metrics.table import MetricTable
+from speechbrain_fusion.metrics.table import MetricTable, finite, write_json
 
 # Seconds that files of a pair may differ by at their end: a network's frame or two.
 TOLERANCE = 0.1
 # Pairs below which a process takes longer to start than to work.
 WORTH_A_PROCESS = 8
-ROLES = {"noisy": "unprocessed", "estimate": "enhanced"}
+# What a table calls the files of a pair.
+SYSTEM_OF = {"noisy": "unprocessed", "estimate": "enhanced"}
 
 
 class Item(NamedTuple):
@@ -64,14 +63,12 @@ class Evaluation(NamedTuple):
         """
         content = {
             **self.table.report(),
-            "scores": [_plain(row) for row in self.table.to_rows()],
+            "scores": [finite(row) for row in self.table.to_rows()],
             "unscored": self.reasons,
             "failures": self.failures,
             "notes": self.notes,
         }
-        with written_whole(path) as file:
-            json.dump(content, file, indent=2)
-            file.write("\n")
+        write_json(path, content)
 
 
 def evaluate_files(
@@ -138,7 +135,7 @@ def _score_pair(pair: Pair, metrics: Sequence[str] | None) -> Item | str:
         return str(error)
     reference = signals.pop("reference")
     scores = {
-        ROLES[role]: score_signals(reference, signal, rate, metrics)
+        SYSTEM_OF[role]: score_signals(reference, signal, rate, metrics)
         for role, signal in signals.items()
     }
     channels, time = reference.shape
@@ -243,11 +240,3 @@ def _notes(items: Sequence[Item]) -> list[str]:
             f"{cut[0]}: the end of the longer file was left out"
         )
     return notes
-
-
-def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Replace what JSON does not have, NaN and inf, by None."""
-    return {
-        key: None if isinstance(x, float) and not abs(x) < float("inf") else x
-        for key, x in row.items()
-    }

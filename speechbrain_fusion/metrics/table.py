@@ -101,15 +101,33 @@ def _by_numbers(value: Condition) -> list[tuple[int, float, str]]:
     ]
 
 
-def finite(figures: Mapping[str, float]) -> dict[str, float | None]:
-    """Replace NaN, which JSON does not have, by None.
+def write_json(path: Path | str, content: Mapping[str, Any]) -> None:
+    """Write figures for people and programs; the file appears whole or not at all.
+
+    Example
+    -------
+    >>> path = getfixture("tmp_path") / "figures.json"
+    >>> write_json(path, {"items": 2})
+    >>> json.loads(path.read_text())
+    {'items': 2}
+    """
+    with written_whole(path) as file:
+        json.dump(content, file, indent=2)
+        file.write("\n")
+
+
+def finite(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace NaN and inf, which JSON does not have, by None.
 
     Example
     -------
     >>> finite({"gain": math.nan, "scored": 2.0})
     {'gain': None, 'scored': 2.0}
     """
-    return {key: x if math.isfinite(x) else None for key, x in figures.items()}
+    return {
+        key: None if isinstance(x, float) and not math.isfinite(x) else x
+        for key, x in figures.items()
+    }
 
 
 class MetricTable:
@@ -354,6 +372,4 @@ class MetricTable:
         path : Path or str
             The file; what it held before stays until all is written.
         """
-        with written_whole(path) as file:
-            json.dump(self.report(), file, indent=2)
-            file.write("\n")
+        write_json(path, self.report())

@@ -74,8 +74,8 @@ def evaluation_text(table: MetricTable) -> str:
     for metric, channels in table.summary().items():
         unit = metric_info(metric).unit
         for name, figures in channels.items():
-            scored = f"{figures['scored']:.0f}/{figures['total']:.0f}"
-            rows.append((metric, unit, name, _number(figures["enhanced"]), scored))
+            mean = _number(figures["enhanced"])
+            rows.append((metric, unit, name, mean, _scored(figures)))
     title = f"{len(table)} items; means over scored items"
     return "\n".join([title, *_aligned(rows, left=3)])
 
@@ -160,8 +160,11 @@ def _cells(figures: Figures, table: MetricTable) -> Row:
         [_number(figures[name]) for name in names]
         for names in (SYSTEMS, table.references)
     )
-    scored = f"{figures['scored']:.0f}/{figures['total']:.0f}"
-    return (*ours, _number(figures["gain"], "+"), *others, scored)
+    return (*ours, _number(figures["gain"], "+"), *others, _scored(figures))
+
+
+def _scored(figures: Figures) -> str:
+    return f"{figures['scored']:.0f}/{figures['total']:.0f}"
 
 
 def _number(value: float, sign: str = "-") -> str:

@@ -74,7 +74,7 @@ def same(one: Example, other: Example) -> bool:
     """Whether two examples are the same, bit by bit."""
     return (one.id, one.info) == (other.id, other.info) and all(
         torch.equal(one.signals[name], other.signals[name])
-        for name in ("mixture", "target")
+        for name in {*one.signals, *other.signals}
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechbrain_fusion.data import clarity
+from speechbrain_fusion.data import preparation
 from speechbrain_fusion.data.audio import AudioError
 from speechbrain_fusion.data.clarity import clarity_scenes, prepare_clarity
 from speechbrain_fusion.data.manifest import read_manifest
@@ -168,7 +168,7 @@ def test_the_splits_are_made_from_the_manifests(tree, save):
 
 def test_manifests_that_are_up_to_date_stay(tree, save, monkeypatch):
     before = prepare(tree, save)
-    monkeypatch.delattr(clarity, "inspect_each")
+    monkeypatch.delattr(preparation, "inspect_each")
     assert prepare(tree, save) == before
 
 

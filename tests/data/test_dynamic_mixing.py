@@ -16,9 +16,7 @@ from speechbrain_fusion.data.dynamic_mixing import DynamicMixtures, Part, Plan
 from speechbrain_fusion.data.loudness import loudness
 from speechbrain_fusion.data.manifest import read_manifest
 from speechbrain_fusion.data.sampler import EpochSampler
-from tests.data.scenery import manifest
-
-SIGNALS = ("mixture", "clean", "target")
+from tests.data.scenery import manifest, same
 
 
 @pytest.fixture
@@ -30,10 +28,6 @@ def mix(manifests):
         return DynamicMixtures(*manifests, **arguments)
 
     return call
-
-
-def same(one, other) -> bool:
-    return all(torch.equal(one.signals[kind], other.signals[kind]) for kind in SIGNALS)
 
 
 # -- what follows from what ----------------------------------------------------------

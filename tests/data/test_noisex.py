@@ -147,7 +147,7 @@ def test_what_is_wrong_with_the_sides_is_named(tmp_path):
     folder = write_noises(tmp_path / "noise", count=2)
     with pytest.raises(AudioError, match=r"2 noises \(noise0, noise1\), expected 3"):
         find_noisex(folder, tmp_path / "wav")
-    with pytest.raises(AudioError, match="noise: no noise for valid, expected names"):
+    with pytest.raises(AudioError, match="noise: no noise for valid; expected names"):
         find_noisex(folder, tmp_path / "wav", {"test": ["noise1"]})
     with pytest.raises(AudioError, match=r"no such noise in .*noise: \['rain'\]"):
         find_noisex(folder, tmp_path / "wav", {"test": ["rain"]})
@@ -174,7 +174,7 @@ def test_channels_of_one_recording_are_on_one_side(tmp_path):
     assert entries[0]["noise"] == "dkitchen/ch01"
     named = find_noisex(*folders[::-1], {"valid": ["npark"], "test": ["TBUS"]})
     assert {path.parent.name for path in named["test"]} == {"TBUS"}
-    with pytest.raises(AudioError, match="for valid, expected names for it in noise_s"):
+    with pytest.raises(AudioError, match="for valid; expected names for it in noise_s"):
         find_noisex(*folders[::-1], {"test": ["TBUS"]})
 
 
