@@ -50,7 +50,7 @@ from torch.func import functional_call, grad, stack_module_state, vmap
 
 from speechbrain_fusion.data.files import written_whole
 from speechbrain_fusion.models.general_fusion import GeneralFusionModel
-from speechbrain_fusion.report.figures import import_pyplot
+from speechbrain_fusion.report.figures import import_pyplot, save_figure
 
 INPUTS, TEACHER_HIDDEN, HIDDEN, OUTPUTS, SAMPLES = 4, 4, 16, 2, 256
 SCALES = (0.4, 0.1)
@@ -216,9 +216,7 @@ def draw(path: Path, summary: Sequence[Row]) -> None:
     handles, labels = axes[1, 0].get_legend_handles_labels()
     figure.tight_layout(rect=(0, 0, 1, 0.94))
     figure.legend(handles, labels, loc="upper center", ncols=len(labels))
-    with written_whole(path, "wb") as file:
-        figure.savefig(file, dpi=100, format="png")
-    pyplot.close(figure)
+    save_figure(figure, path, dpi=100)
 
 
 def draw_students(axis: Any, rows: Sequence[Row], name: str) -> None:

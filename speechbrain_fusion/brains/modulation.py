@@ -27,6 +27,8 @@ from itertools import chain
 import torch
 from torch import Tensor
 
+from speechbrain_fusion.nnet.options import check_option
+
 GRANULARITIES = ("tensor", "module", "global", "none")
 BLOCK = 2**15
 
@@ -200,10 +202,7 @@ def _members(
     count: int, granularity: str, groups: Sequence[str] | None
 ) -> dict[str, list[int]]:
     """Return the positions of each group's parameters."""
-    if granularity not in GRANULARITIES:
-        raise ValueError(
-            f"granularity: expected one of {GRANULARITIES}, got {granularity!r}"
-        )
+    check_option("granularity", granularity, GRANULARITIES)
     if granularity == "module" and groups is None:
         raise ValueError("granularity 'module': expected groups, got none")
     if groups is not None and len(groups) != count:

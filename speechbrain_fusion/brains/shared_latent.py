@@ -38,6 +38,7 @@ from speechbrain_fusion.data.files import written_whole
 from speechbrain_fusion.metrics.table import MetricTable
 from speechbrain_fusion.models.joint import Joint, JointInputs
 from speechbrain_fusion.report.latents import draw_latents, draw_terms, sample_latents
+from speechbrain_fusion.report.page_run import SPEECH_HISTORY
 
 logger = get_logger(__name__)
 
@@ -323,5 +324,5 @@ class SharedLatentBrain(ValidatedTerms, ModulatedEnhancementBrain):
 
 def speech_history(folder: Path) -> list[dict[str, float]]:
     """Read what stage one has left, if anything."""
-    path = folder / "speech_history.json"
+    path = folder / SPEECH_HISTORY
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []

@@ -25,6 +25,7 @@ from speechbrain_fusion.data.batch import Batch
 from speechbrain_fusion.data.files import written_whole
 from speechbrain_fusion.data.manifest import read_manifest
 from speechbrain_fusion.models.speech_autoencoder import Rebuilt, SpeechAutoencoder
+from speechbrain_fusion.report.page_run import SPEECH_HISTORY
 
 logger = get_logger(__name__)
 
@@ -93,7 +94,7 @@ class SpeechStage(ValidatedTerms):
             )
         self.on_evaluate_start(min_key=LOSS)
         if if_main_process():
-            path = Path(self.hparams.output_folder, "speech_history.json")
+            path = Path(self.hparams.output_folder, SPEECH_HISTORY)
             with written_whole(path) as file:
                 json.dump(self.history.epochs, file, indent=1)
 

@@ -18,9 +18,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from speechbrain_fusion.data.files import written_whole
+from speechbrain_fusion.report.page_run import ITEMS
 
 DONE = "trial.json"
-RESULT = "test_items.csv"
 
 
 def run_trials(
@@ -73,7 +73,7 @@ def run_trials(
     if failed:
         raise RuntimeError(f"{len(failed)} runs failed: {', '.join(map(str, failed))}")
     return {
-        name: [trial_folder(folder, name, seed) / RESULT for seed in seeds]
+        name: [trial_folder(folder, name, seed) / ITEMS for seed in seeds]
         for name in variants
     }
 
@@ -117,4 +117,4 @@ def _is_done(folder: Path, command: Sequence[str]) -> bool:
         done = json.loads((folder / DONE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return done == list(command) and (folder / RESULT).is_file()
+    return done == list(command) and (folder / ITEMS).is_file()

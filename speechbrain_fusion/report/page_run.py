@@ -16,6 +16,7 @@ import ruamel.yaml
 from speechbrain_fusion.metrics.table import MEAN, SYSTEMS, MetricTable
 
 SUMMARY, ITEMS, HISTORY = "test_summary.json", "test_items.csv", "history.json"
+SPEECH_HISTORY = "speech_history.json"
 SETTINGS, COMMAND, MODEL = "hyperparams.yaml", "command.txt", "model/config.json"
 ENVIRONMENT, SCRIPT = "env.log", "train.py"
 # One of these a folder of a run has.
@@ -307,7 +308,7 @@ def _read_stages(folder: Path) -> dict[str, History]:
     if not history:
         saved = sorted(folder.glob("save/CKPT*/history.ckpt"), key=_age)
         history = read_json(saved[-1], dict).get("epochs", []) if saved else []
-    speech = read_json(folder / "speech_history.json", list)
+    speech = read_json(folder / SPEECH_HISTORY, list)
     stages = {"speech autoencoder": speech, "joint training": history}
     return stages if speech else {"": history} if history else {}
 

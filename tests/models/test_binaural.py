@@ -5,7 +5,7 @@ import pytest
 import torch
 from hyperpyyaml import load_hyperpyyaml
 
-from speechbrain_fusion.brains.launch import resolve_include
+from speechbrain_fusion.brains.settings import resolve_include
 from speechbrain_fusion.metrics import si_sdr
 from speechbrain_fusion.models import BinauralTasNet
 from tests.golden.loaders import load_fusion
