@@ -89,16 +89,18 @@ def test_growth_lists_what_is_steeper_than_expected(load, capsys):
 
     def listed(axis, *memory):
         costs = [
-            growth.Cost(2.0**i, {"step": 2.0**i}, {"step": x})
+            growth.Cost(2.0**i, {"step": 2.0**i}, {"step": 100 * x})
             for i, x in enumerate(memory)
         ]
         return list(growth.tabulate("x", axis, costs))
 
     assert listed("batch", 1.0, 2.0, 4.0, 8.0) == []
-    assert "| 4 | 4.0000 | 1.00 | 4 | 1.00 |" in capsys.readouterr().out
+    assert "| 4 | 4.0000 | 1.00 | 400 | 1.00 |" in capsys.readouterr().out
     # fixed costs first, then the square of the batch
     (found,) = listed("batch", 10.0, 11.0, 44.0, 176.0)
     assert found == "x, memory of step over batch: 2.00, expected 1"
+    # what libraries take now and then
+    assert listed("batch", 0.001, 0.01, 0.1) == []
     # of what is as wide as high
     assert listed("width", 1.0, 4.0, 16.0) == []
     # one step alone may be noise
