@@ -2,8 +2,8 @@
 
     python scripts/measure_code.py [--longest 10]
 
-A function's length is its lines from the first decorator or ``def`` to its last, without
-its docstring, blank lines and comments, functions inside it included. Typed is a function
+A function's length is its lines, decorators included, without its docstring, blank
+lines and comments; functions inside it count. Typed is a function
 whose arguments and result are all annotated. Repeated runs are pylint's to find::
 
     pylint --disable=all --enable=duplicate-code --min-similarity-lines=6 \
@@ -35,10 +35,13 @@ class Function:
 
 
 def python_files(part: str) -> list[Path]:
-    """The Python files of a part that git tracks or would, sorted."""
+    """Return the Python files of a part that git tracks or would, sorted."""
     command = ["git", "ls-files", "-co", "--exclude-standard", f"{part}/*.py"]
-    names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    return [path for name in sorted(names.stdout.split()) if (path := ROOT / name).exists()]
+    names = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    paths = [ROOT / name for name in sorted(names.stdout.split())]
+    return [path for path in paths if path.exists()]
 
 
 def _docstring_lines(node: Definition) -> set[int]:
@@ -65,7 +68,8 @@ def functions(path: Path) -> Iterator[Function]:
         if not isinstance(node, Definition):
             continue
         start = min([node.lineno, *(mark.lineno for mark in node.decorator_list)])
-        inside = set(range(start, (node.end_lineno or start) + 1)) - _docstring_lines(node)
+        inside = set(range(start, (node.end_lineno or start) + 1))
+        inside -= _docstring_lines(node)
         bare = (lines[number - 1].strip() for number in inside)
         length = sum(bool(line) and not line.startswith("#") for line in bare)
         place = f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
@@ -90,7 +94,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--longest", type=int, default=5, help="how many to list")
     shown = parser.parse_args().longest
-    print("| | files | lines | functions | median | 90th percentile | longest | typed |")
+    measured = ("files", "lines", "functions", "median", "90th percentile", "longest")
+    print("| | " + " | ".join(measured) + " | typed |")
     print("|---|---|---|---|---|---|---|---|")
     for part in PARTS:
         print(_row(part))

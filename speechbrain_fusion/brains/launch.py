@@ -114,10 +114,14 @@ def _keep_settings(folder: Path, base: Path, changes: dict[str, Any]) -> None:
 
 
 def _keep_command(folder: Path, recipe: Path, arguments: Sequence[str]) -> None:
-    """Keep the command line that trained, as it is typed in the repository's root."""
+    """Keep the command line that trained, as it is typed in the repository's root.
+
+    A recipe that was copied out of the package is named by its own folder.
+    """
     processes = int(os.environ.get("WORLD_SIZE", 1))
     start = f"torchrun --nproc_per_node={processes}" if processes > 1 else "python"
-    script = Path(*recipe.resolve().parts[-3:])
+    parts = recipe.resolve().parts[-3:]
+    script = Path(*parts[parts[0] != "recipes" :])
     with written_whole(folder / "command.txt") as file:
         file.write(f"{start} {shlex.join([str(script), *map(str, arguments)])}\n")
 

@@ -25,7 +25,7 @@ def run(options: argparse.Namespace) -> int:
     if options.task == "separate" and options.model is None:
         raise UsageError(
             "separate needs --model FOLDER: no model that separates ships with the "
-            "package, recipes/librimix_noisy trains one"
+            "package; speechbrain-fusion recipe librimix_noisy FOLDER trains one"
         )
     model = load_model(options)
     check_task(model, options.task)

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -21,10 +22,15 @@ def test_a_run_gets_objects_options_and_a_folder(recipe):
     assert Path("results/base/log.txt").is_file()
 
 
-def test_the_command_is_kept_as_it_would_be_typed(recipe):
-    start_run(["hparams/base.yaml", "--name=two words", "--device=cpu"], recipe)
-    folder = Path(recipe).resolve().parent
-    script = Path(*folder.parts[-2:], "train.py")
+@pytest.mark.parametrize("home", ["recipes/binaural", "work/mine"])
+def test_the_command_is_kept_as_it_would_be_typed(recipe, tmp_path, home):
+    folder = tmp_path / home
+    shutil.copytree(recipe.parent, folder)
+    start_run(
+        ["hparams/base.yaml", "--name=two words", "--device=cpu"], folder / "train.py"
+    )
+    # a recipe of the repository from its root, another from beside its folder
+    script = f"{home.removeprefix('work/')}/train.py"
     kept = Path("results/two words/command.txt").read_text()
     assert (
         kept == f"python {script} hparams/base.yaml '--name=two words' --device=cpu\n"
