@@ -12,7 +12,7 @@ from speechbrain_fusion.commands.ending import (
     tell_failures,
 )
 from speechbrain_fusion.commands.outputs import refuse_existing
-from speechbrain_fusion.data.manifest import audio_files
+from speechbrain_fusion.data.inspection import audio_files
 from speechbrain_fusion.metrics.evaluation import Evaluation, evaluate_files
 from speechbrain_fusion.metrics.pairs import Pair, match_files
 from speechbrain_fusion.metrics.scorers import known_metrics

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from speechbrain_fusion.commands.ending import UsageError
-from speechbrain_fusion.data.manifest import audio_files
+from speechbrain_fusion.data.inspection import audio_files
 from speechbrain_fusion.inference.targets import talker_files
 
 

@@ -6,8 +6,8 @@ What a YAML names as its corpus, one for each recipe: `corpus` (binaural) and `c
 1. a layout on disk is listed and split: `recordings`, `librimix_layout`, `librispeech`,
    `timit`, `paired`, `daps`, `noisex`, `noise_parts`, `rooms`, `clarity_metadata`;
    `disjoint`, `sharing` and `speech_sets` make sets that have nothing in common;
-2. every file is read and checked, and manifests are written: `manifest`, `preparation`,
-   `unpaired_preparation`, `librimix`, `librimix_sources`;
+2. every file is read and checked (`inspection`), and manifests are written: `manifest`,
+   `preparation`, `unpaired_preparation`, `librimix`, `librimix_sources`;
 3. a data set makes the items of an epoch from the manifests. `epoch_items` says what
    all of them promise. Mixed in training: `scenes`, `speech_in_noise`, `unpaired`,
    `clean_speech`, `dynamic_mixing`. Listed on disk (`listed`): `rendered`, `mixtures`,

@@ -21,7 +21,8 @@ from fractions import Fraction
 from typing import NamedTuple, TypeVar
 
 from speechbrain_fusion.data.audio import AudioError
-from speechbrain_fusion.data.manifest import Entry, refuse_all
+from speechbrain_fusion.data.inspection import refuse_all
+from speechbrain_fusion.data.manifest import Entry
 from speechbrain_fusion.data.sharing import (
     apportion,
     apportion_products,

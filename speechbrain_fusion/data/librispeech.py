@@ -18,14 +18,13 @@ from speechbrain.utils.distributed import run_on_main
 
 from speechbrain_fusion.data.audio import AudioError
 from speechbrain_fusion.data.dynamic_mixing import DynamicMixtures
-from speechbrain_fusion.data.librimix_layout import folder_of
-from speechbrain_fusion.data.manifest import (
-    Manifest,
+from speechbrain_fusion.data.inspection import (
     audio_files,
-    keep_manifests,
     refuse_empty,
     refuse_unusable,
 )
+from speechbrain_fusion.data.librimix_layout import folder_of
+from speechbrain_fusion.data.manifest import Manifest, keep_manifests
 from speechbrain_fusion.data.preparation import inspect_at
 from speechbrain_fusion.data.recordings import NoiseSplit, prepare_recordings, talker
 

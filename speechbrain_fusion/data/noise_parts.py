@@ -15,13 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from speechbrain_fusion.data.audio import AudioError, read
-from speechbrain_fusion.data.manifest import (
-    SILENCE,
-    Entry,
-    Manifest,
-    refuse_all,
-    refuse_empty,
-)
+from speechbrain_fusion.data.inspection import SILENCE, refuse_all, refuse_empty
+from speechbrain_fusion.data.manifest import Entry, Manifest
 from speechbrain_fusion.data.recordings import SPLITS, NoiseSplit, split_noise
 
 SHARES = (0.6, 0.2, 0.2)

@@ -24,14 +24,12 @@ import soundfile
 from speechbrain_fusion.data.audio import PEAK, AudioError
 from speechbrain_fusion.data.disjoint import split_sides
 from speechbrain_fusion.data.folders import write_folder
-from speechbrain_fusion.data.manifest import (
-    Entry,
-    Manifest,
+from speechbrain_fusion.data.inspection import (
     audio_files,
-    fingerprint,
     refuse_empty,
     refuse_unusable,
 )
+from speechbrain_fusion.data.manifest import Entry, Manifest, fingerprint
 from speechbrain_fusion.data.noise_parts import SHARES, noise_manifests
 from speechbrain_fusion.data.recordings import SPLITS, NoiseSplit, split_by_name
 

@@ -13,13 +13,8 @@ from torch.utils.data import Dataset
 from speechbrain_fusion.data.audio import read
 from speechbrain_fusion.data.demo import demo_speech_folder, write_demo_corpus
 from speechbrain_fusion.data.folders import Folder, write_folder
-from speechbrain_fusion.data.manifest import (
-    Entry,
-    Manifest,
-    inspect_all,
-    keep_manifests,
-    refuse_empty,
-)
+from speechbrain_fusion.data.inspection import inspect_all, refuse_empty
+from speechbrain_fusion.data.manifest import Entry, Manifest, keep_manifests
 from speechbrain_fusion.data.noise_parts import (
     SHARES,
     find_noises,

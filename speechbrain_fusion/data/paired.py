@@ -23,7 +23,8 @@ from speechbrain.utils.distributed import run_on_main
 
 from speechbrain_fusion.data.audio import PEAK, AudioError
 from speechbrain_fusion.data.batch import Example
-from speechbrain_fusion.data.manifest import Entry, Manifest, audio_files, refuse_empty
+from speechbrain_fusion.data.inspection import audio_files, refuse_empty
+from speechbrain_fusion.data.manifest import Entry, Manifest
 from speechbrain_fusion.data.options import check_bounds
 from speechbrain_fusion.data.preparation import inspect_present, prepare_mixtures
 from speechbrain_fusion.data.recordings import SPLITS

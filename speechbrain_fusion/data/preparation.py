@@ -7,13 +7,8 @@ from typing import Any
 from speechbrain.utils.logger import get_logger
 
 from speechbrain_fusion.data.audio import AudioError
-from speechbrain_fusion.data.manifest import (
-    Entry,
-    Manifest,
-    inspect_each,
-    keep_manifests,
-    refuse_unusable,
-)
+from speechbrain_fusion.data.inspection import inspect_each, refuse_unusable
+from speechbrain_fusion.data.manifest import Entry, Manifest, keep_manifests
 
 logger = get_logger(__name__)
 

@@ -18,14 +18,8 @@ from pathlib import Path
 from speechbrain.utils.logger import get_logger
 
 from speechbrain_fusion.data.audio import AudioError
-from speechbrain_fusion.data.manifest import (
-    Entry,
-    Manifest,
-    audio_files,
-    inspect_all,
-    keep_manifests,
-    refuse_empty,
-)
+from speechbrain_fusion.data.inspection import audio_files, inspect_all, refuse_empty
+from speechbrain_fusion.data.manifest import Entry, Manifest, keep_manifests
 
 logger = get_logger(__name__)
 

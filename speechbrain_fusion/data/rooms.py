@@ -18,7 +18,8 @@ import soundfile
 
 from speechbrain_fusion.data.audio import AudioError, read, resample
 from speechbrain_fusion.data.folders import write_folder
-from speechbrain_fusion.data.manifest import Entry, audio_files, inspect_each
+from speechbrain_fusion.data.inspection import audio_files, inspect_each
+from speechbrain_fusion.data.manifest import Entry
 
 MARKER = ".rooms"
 # Raise it with every change of what the writers write.

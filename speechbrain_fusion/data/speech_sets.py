@@ -29,12 +29,8 @@ from speechbrain_fusion.data.disjoint import (
     split_sides,
     split_utterances,
 )
-from speechbrain_fusion.data.manifest import (
-    Entry,
-    Manifest,
-    refuse_empty,
-    refuse_unusable,
-)
+from speechbrain_fusion.data.inspection import refuse_empty, refuse_unusable
+from speechbrain_fusion.data.manifest import Entry, Manifest
 from speechbrain_fusion.data.recordings import split_speech, talker
 
 logger = get_logger(__name__)

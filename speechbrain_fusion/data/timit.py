@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from speechbrain_fusion.data.audio import AudioError
-from speechbrain_fusion.data.manifest import refuse_empty
+from speechbrain_fusion.data.inspection import refuse_empty
 
 CORE_TEST = (
     *("FELC0", "MDAB0", "MWBT0", "FPAS0", "MTAS1", "MWEW0", "FPKT0", "MJMP0"),

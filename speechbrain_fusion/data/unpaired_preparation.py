@@ -15,13 +15,12 @@ from speechbrain_fusion.data.disjoint import (
     split_sides,
 )
 from speechbrain_fusion.data.folders import Folder
+from speechbrain_fusion.data.inspection import inspect_each, refuse_unusable
 from speechbrain_fusion.data.manifest import (
     Entry,
     Manifest,
-    inspect_each,
     keep_manifests,
     read_manifest,
-    refuse_unusable,
 )
 from speechbrain_fusion.data.noise_parts import prove_apart_in_time, refuse_silent
 from speechbrain_fusion.data.noisex import RATE as MAT_RATE

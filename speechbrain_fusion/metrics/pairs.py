@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from speechbrain_fusion.data.audio import AudioError
-from speechbrain_fusion.data.manifest import audio_files
+from speechbrain_fusion.data.inspection import audio_files
 
 ROLES = ("reference", "estimate", "noisy")
 SHOWN = 3

@@ -10,7 +10,8 @@ import torch
 from speechbrain_fusion.data.audio import read
 from speechbrain_fusion.data.batch import Example
 from speechbrain_fusion.data.hrir import HeadResponses, rigid_sphere
-from speechbrain_fusion.data.manifest import inspect, write_manifest
+from speechbrain_fusion.data.inspection import inspect
+from speechbrain_fusion.data.manifest import write_manifest
 from speechbrain_fusion.data.scenes import BinauralScenes, Scene
 
 RATE = 16000

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from speechbrain_fusion.data.audio import AudioError, read
+from speechbrain_fusion.data.inspection import audio_files
 from speechbrain_fusion.data.loudness import loudness, to_loudness
-from speechbrain_fusion.data.manifest import audio_files
 
 # pyloudnorm 0.2.0, Meter(rate).integrated_loudness
 GOLDEN = {

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from speechbrain_fusion.data.audio import AudioError
-from speechbrain_fusion.data.manifest import inspect
+from speechbrain_fusion.data.inspection import inspect
 from speechbrain_fusion.data.noise_parts import (
     find_noises,
     noise_manifests,

@@ -9,7 +9,7 @@ import scipy.io
 import soundfile
 
 from speechbrain_fusion.data.audio import AudioError
-from speechbrain_fusion.data.manifest import inspect
+from speechbrain_fusion.data.inspection import inspect
 from speechbrain_fusion.data.noisex import (
     find_noisex,
     noise_files,

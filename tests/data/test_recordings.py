@@ -22,7 +22,7 @@ from speechbrain_fusion.data.recordings import (
     talker,
 )
 from tests.conftest import write_noise, write_voice
-from tests.data.test_manifest import spoil_all
+from tests.data.test_inspection import spoil_all
 
 NAMES = [f"{kind}_{split}" for kind in ("speech", "noise") for split in SPLITS]
 Prepare = Callable[..., dict[str, Path]]
