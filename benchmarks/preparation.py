@@ -74,7 +74,9 @@ def measured(name: str, arguments: argparse.Namespace) -> Iterator[tuple]:
             root, save = Path(folder, "corpus"), Path(folder, "save")
             files = CORPORA[name].write(root, wanted, arguments.seconds)
             cost: Cost = in_new_process(prepare, name, root, save, arguments)
-        record("Preparation, time a file", f"{name}, {files} files", cost.first, "s")
+        case = f"{name}, {files} files"
+        record("Preparation, time a file", case, 1e3 * cost.first / files, "ms")
+        record("Preparation, memory", case, cost.memory, "MiB")
         slope = growth((before[0], cost.first), (before[1], files)) if before else None
         before = cost.first, files
         yield (
