@@ -43,7 +43,10 @@ class ApiGroup(SphinxDirective):
         """Parse what `write_group` writes."""
         names = [line.strip() for line in self.content if line.strip()]
         source, _ = self.get_source_info()
-        text = StringList(write_group(self.arguments[0], names), source)
+        try:
+            text = StringList(write_group(self.arguments[0], names), source)
+        except (ImportError, AttributeError) as error:
+            raise self.error(f"api-group: {error}") from error
         node = nodes.container()
         self.state.nested_parse(text, 0, node)
         return node.children

@@ -8,16 +8,12 @@
 the part lies, within the section or the file. Links lead to the pages of this site.
 """
 
-from pathlib import Path
-
 from docutils import nodes
 from docutils.parsers.rst import directives
 from docutils.statemachine import StringList
-from readme_parts import relink, take
+from readme_parts import ROOT, keep_cells, relink, take
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
-
-ROOT = Path(__file__).parents[2]
 
 
 class Readme(SphinxDirective):
@@ -35,9 +31,11 @@ class Readme(SphinxDirective):
             part = relink(take(text, **self.options), file)
         except (OSError, ValueError) as error:
             raise self.error(f"{file}: {error}") from error
-        node = nodes.container()
-        self.state.nested_parse(StringList(part.splitlines(), file), 0, node)
-        return node.children
+        lines = StringList(keep_cells(part).splitlines(), file)
+        # into the page itself, so that headings are its own
+        page = self.state_machine.node
+        self.state.nested_parse(lines, 0, page, match_titles=True)
+        return []
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -1,8 +1,11 @@
-"""Parts of Markdown files by heading or text, and where their links lead here."""
+"""Parts of the repository's files, as pages show them; needs no Sphinx."""
 
+import difflib
 import posixpath
 import re
+from pathlib import Path
 
+ROOT = Path(__file__).parents[2]
 LINK = re.compile(r"(?<=\]\()(?!https?:|mailto:|#)([^)#\s]+)(#[^)\s]+)?")
 # Where a file of the repository is told about on this site
 PAGES = {
@@ -60,3 +63,31 @@ def relink(text: str, file: str) -> str:
         return page
 
     return LINK.sub(target, text)
+
+
+def keep_cells(text: str) -> str:
+    r"""Keep a table's numbers in one line.
+
+    Example
+    -------
+    >>> keep_cells("| 1.62 .. 2 |")
+    '| 1.62\xa0..\xa02 |'
+    """
+    lines = text.splitlines()
+    return "\n".join(_unbreak(x) if x.startswith("|") else x for x in lines)
+
+
+def _unbreak(row: str) -> str:
+    return re.sub(r" (\.\.|\u00b1|/) ", "\u00a0\\1\u00a0", row)
+
+
+def list_changes(old: str, new: str) -> list[str]:
+    """List the lines that change, each place with a line around it.
+
+    Example
+    -------
+    >>> list_changes("examples/plain.py", "examples/modulated.py")[0]
+    '--- examples/plain.py'
+    """
+    sides = [(ROOT / x).read_text(encoding="utf-8").splitlines() for x in (old, new)]
+    return [*difflib.unified_diff(*sides, old, new, n=1, lineterm="")]

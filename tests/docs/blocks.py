@@ -14,6 +14,19 @@ OPTION = re.compile(r":(?P<name>[\w-]+): *(?P<value>.*)")
 SHELL = "bash"
 
 
+def _load_parts() -> ModuleType:
+    path = DOCS / "_ext" / "readme_parts.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+PARTS = _load_parts()
+
+
 @dataclass
 class Block:
     """A fenced or indented block: its language or "{directive}", and what is in it."""
@@ -27,17 +40,6 @@ class Block:
 
     def __str__(self) -> str:
         return f"{self.page}:{self.line} ({self.language} {self.argument})"
-
-
-def load_extension(name: str) -> ModuleType:
-    """Load one of the site's extensions."""
-    path = DOCS / "_ext" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def pages() -> list[str]:
@@ -92,8 +94,5 @@ def _fenced(page: str, number: int, info: str, lines: list[str]) -> Block:
 def _included(block: Block) -> Iterator[Block]:
     """Find the blocks of a part of a README, which is written as on a forge."""
     text = (ROOT / block.argument).read_text(encoding="utf-8")
-    part = take(text, **block.options)
+    part = PARTS.take(text, **block.options)
     yield from read_blocks(part, f"{block.page} <- {block.argument}", indented=True)
-
-
-take = load_extension("readme_parts").take

@@ -18,7 +18,7 @@ from speechbrain_fusion.brains.settings import resolve_include
 from speechbrain_fusion.losses import MBSTOILoss
 from speechbrain_fusion.models import System
 from speechbrain_fusion.nnet import CollaborativeExpertBlock, FusionLayer
-from tests.docs.blocks import DOCS, ROOT, SHELL, Block
+from tests.docs.blocks import DOCS, PARTS, ROOT, SHELL, Block
 from tests.docs.substitutions import substitute
 
 # a deadlock must end
@@ -149,14 +149,24 @@ def check_citation(reader: Reader, block: Block) -> None:
 def check_listing(reader: Reader, block: Block) -> None:
     """Load the file that a page shows a part of."""
     path = (DOCS / block.page).parent / block.argument
-    if "diff" in block.options:
-        # both are run by commands of the page
-        assert (path.parent / Path(block.options["diff"]).name).is_file()
-    elif path.name == "common.yaml":
+    if path.name == "common.yaml":
         name = {"binaural": "fusion", "librimix_noisy": "small"}[path.parts[-3]]
         call_systems(load_run(path.with_name(f"{name}.yaml")))
     else:
         call_systems(load_run(path))
+
+
+def apply_changes(reader: Reader, block: Block) -> None:
+    """Apply what a page says must change; both files are run by its commands."""
+    old, new = (
+        (ROOT / name).read_text().splitlines() for name in block.argument.split()
+    )
+    lines = PARTS.list_changes(*block.argument.split())
+    patch = "\n".join([*lines, ""])
+    (reader.folder / "old").write_text("\n".join([*old, ""]))
+    command = ["patch", "--quiet", "old"]
+    subprocess.run(command, input=patch, text=True, cwd=reader.folder, check=True)
+    assert (reader.folder / "old").read_text().splitlines() == new
 
 
 def check_drawing(reader: Reader, block: Block) -> None:
@@ -180,6 +190,7 @@ EXECUTORS: dict[str, Callable[[Reader, Block], None]] = {
     "text": check_layout,
     "bibtex": check_citation,
     "{literalinclude}": check_listing,
+    "{changes}": apply_changes,
     "{raw}": check_drawing,
     "{toctree}": check_entries,
 }

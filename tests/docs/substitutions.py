@@ -36,7 +36,7 @@ SUBSTITUTIONS = (
     Substitution(r"--number_of_epochs 16", "--number_of_epochs 2", "as in OPTIONS"),
     Substitution(
         r"(write_mixtures.py \S+ \S+).*",
-        r"\1 --train 2 --valid 1 --test 1 --valid_noise train chainsaw "
+        r"\1 --train 4 --valid 2 --test 2 --valid_noise train chainsaw "
         r"--test_noise city ssn wind",
         "fewer mixtures",
     ),
@@ -56,19 +56,19 @@ SUBSTITUTIONS = (
 # Options of train.py, in place of those of the same name that a page gives
 BINAURAL = {
     "number_of_epochs": "1",
-    "scene_counts": "{train: 2, valid: 1, test: 2}",
+    "scene_counts": "{train: 4, valid: 2, test: 2}",
     "segment": "0.5",
     "examples": "1",
 }
 LIBRIMIX = {
     "number_of_epochs": "1",
-    "mixture_counts": "{train: 2, valid: 1, test: 1}",
+    "mixture_counts": "{train: 4, valid: 2, test: 2}",
     "segment": "0.5",
     "examples": "1",
 }
 TIMIT = {
     "number_of_epochs": "1",
-    "mixture_counts": "{train: 2, valid: 2, test: 2}",
+    "mixture_counts": "{train: 4, valid: 2, test: 2}",
     "segment": "0.5",
     "references": "null",
     "examples": "1",
@@ -88,9 +88,9 @@ OPTIONS = {
     r"recipes/librimix_noisy/(train|compare)\.py": LIBRIMIX,
     r"recipes/timit/(train|compare)\.py": TIMIT,
     r"recipes/daps_noisex/(train|compare)\.py": DAPS,
-    r"hparams/dprnn\.yaml": {"filters": "16", "enhancement": DPRNN, "separation": DPRNN}
+    r"hparams/dprnn\.yaml": {"filters": "32", "enhancement": DPRNN, "separation": DPRNN}
     | {"train_loader": "{num_workers: 0}"},
-    r"hparams/sepformer\.yaml": {"filters": "16", "train_loader": "{num_workers: 0}"}
+    r"hparams/sepformer\.yaml": {"filters": "32", "train_loader": "{num_workers: 0}"}
     | {"enhancement": SEPFORMER, "separation": SEPFORMER},
     r"examples/(plain|modulated)\.py": {"number_of_epochs": "2"},
 }
@@ -99,7 +99,7 @@ VARIANTS = {
     "recipes/binaural/compare.py": "independent double --baselines independent",
     "recipes/librimix_noisy/compare.py": "joint tensor --baselines joint",
     "recipes/timit/compare.py": "full magnitude --baselines full",
-    "recipes/daps_noisex/compare.py": "full amplitude --baselines full",
+    "recipes/daps_noisex/compare.py": "full no_phase_decoder --baselines full",
 }
 
 # pip: the requirements are looked up among what is installed and declared.

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from tests.docs.blocks import DOCS, ROOT, load_extension
+from tests.docs.blocks import DOCS, PARTS, ROOT
 
 READMES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
 READMES += sorted(str(x.relative_to(ROOT)) for x in ROOT.glob("recipes/*/README.md"))
@@ -81,7 +81,7 @@ def test_nothing_is_fetched_from_a_network(built):
 @pytest.mark.slow
 def test_equations_are_mathml_and_no_name_of_ours_is_lost(built, site):
     page = (site / "systems" / "binaural.html").read_text(encoding="utf-8")
-    assert page.count("<math") > 10
+    assert page.count("<math") > 5
     assert "\\odot" not in page
     anchors = {x for page in built.values() for x in page.anchors}
     assert "speechbrain_fusion.nnet.FusionLayer" in anchors
@@ -120,7 +120,7 @@ def test_drawings_are_those_of_the_script(tmp_path):
 
 
 def test_a_part_that_is_not_there_is_an_error():
-    take = load_extension("readme_parts").take
+    take = PARTS.take
     assert take("# A\n\none\n\n## B\n\ntwo\n", "B") == "two\n"
     with pytest.raises(ValueError, match="no heading 'C'"):
         take("# A\n", "C")
