@@ -103,12 +103,13 @@ VARIANTS = {
 }
 
 # pip: the requirements are looked up among what is installed and declared.
-# ruff, mypy, yamllint: the same; CI runs them.
+# ruff, mypy, sphinx-build, yamllint: the same; CI runs them.
 # arecord, aplay: a file in place of the sound card.
 STAND_INS = {
     "pip": 'exec python "$STAND_INS/requirements.py" "$@"',
     "ruff": 'exec python "$STAND_INS/requirements.py" tool ruff',
     "mypy": 'exec python "$STAND_INS/requirements.py" tool mypy',
+    "sphinx-build": 'exec python "$STAND_INS/requirements.py" tool sphinx',
     "yamllint": 'exec python "$STAND_INS/requirements.py" tool yamllint',
     "arecord": "exec cat noisy.raw",
     "aplay": "exec cat > played.raw",
