@@ -31,7 +31,7 @@ SUBSTITUTIONS = (
         "torchrun --standalone ",
         "several tests at a time cannot have one port",
     ),
-    Substitution(r"--seeds 1 2 3", "--seeds 1 2", "fewer trainings"),
+    Substitution(r"--seeds 1 2( 3)?", "--seeds 1", "fewer trainings"),
     Substitution(r"--ckpt_interval_steps 100", "--ckpt_interval_steps 1", "few steps"),
     Substitution(r"--number_of_epochs 16", "--number_of_epochs 2", "as in OPTIONS"),
     Substitution(
@@ -42,7 +42,7 @@ SUBSTITUTIONS = (
     ),
     # CONTRIBUTING's commands, which CI runs as they stand
     Substitution(
-        r"python -m pytest( -n \d+)?( -m \S+)?(?= |$)",
+        r'python -m pytest( -n \d+)?( -m ("[^"]*"|\S+))?(?= |$)',
         "python -m pytest -q --collect-only tests/nnet/test_fusion.py",
         "the tests would run themselves",
     ),
