@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 from hyperpyyaml import load_hyperpyyaml
@@ -28,11 +29,22 @@ def test_the_yaml_declares_working_modules():
     assert hparams["loss"](clean, enhanced, lengths=torch.ones(1)).isfinite()
 
 
-def test_the_metrics_take_what_the_readme_says():
-    clean = torch.randn(1, 2, 16000)
-    names = {"clean": clean, "enhanced": clean + 0.1 * torch.randn(1, 2, 16000)}
-    exec(block("python", "ild_error"), names)
-    assert names["si_sdr"](clean, names["enhanced"]).mean() > 15
+def test_the_lines_of_a_brain_run_on_what_the_yaml_declares():
+    hparams = load_hyperpyyaml(block("yaml", "FusionLayer"))
+    modules = SimpleNamespace(**hparams["modules"])
+    clean = torch.randn(2, 2, 800)
+    names = {
+        "self": SimpleNamespace(modules=modules, hparams=SimpleNamespace(**hparams)),
+        "left": torch.full((2, 4, 7), 2.0),
+        "right": torch.full((2, 4, 7), 3.0),
+        "noisy": clean + torch.randn(2, 2, 800),
+        "clean": clean,
+        "batch": SimpleNamespace(lengths=torch.tensor([1.0, 0.5])),
+    }
+    exec(block("python", "self.modules.fusion"), names)
+    assert names["fused"].eq(6).all()
+    assert names["enhanced"].shape == clean.shape
+    assert names["loss"].isfinite()
 
 
 def test_the_picture_is_there():
