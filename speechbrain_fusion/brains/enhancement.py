@@ -210,7 +210,8 @@ class EnhancementBrain(StepCheckpointsBrain):
     def losses_in_use(self) -> dict[str, Callable[..., Tensor]]:
         """Return the YAML's losses by name, those of weight 0 left out."""
         weights = self.hparams.loss_weights
-        return {name: x for name, x in self.hparams.losses.items() if weights[name]}
+        losses = self.hparams.losses.items()
+        return {name: loss for name, loss in losses if weights[name] != 0}
 
     def combine(self, terms: dict[str, Tensor], stage: sb.Stage) -> Any:
         """Add the losses up with their weights."""

@@ -31,6 +31,7 @@ from speechbrain_fusion.brains.settings import (
     resolve_include,
 )
 from speechbrain_fusion.data.files import written_whole
+from speechbrain_fusion.report.run_files import COMMAND, SETTINGS
 
 
 def start_run(
@@ -107,7 +108,7 @@ def _keep_settings(folder: Path, base: Path, changes: dict[str, Any]) -> None:
     """Keep a run's settings, whole: upstream's file is empty while it is written."""
     with (
         open(base, encoding="utf-8") as stream,
-        written_whole(folder / "hyperparams.yaml") as file,
+        written_whole(folder / SETTINGS) as file,
     ):
         file.write(f"# From {base}\n# yamllint disable\n")
         shutil.copyfileobj(resolve_references(stream, changes), file)
@@ -122,7 +123,7 @@ def _keep_command(folder: Path, recipe: Path, arguments: Sequence[str]) -> None:
     start = f"torchrun --nproc_per_node={processes}" if processes > 1 else "python"
     parts = recipe.resolve().parts[-3:]
     script = Path(*parts[parts[0] != "recipes" :])
-    with written_whole(folder / "command.txt") as file:
+    with written_whole(folder / COMMAND) as file:
         file.write(f"{start} {shlex.join([str(script), *map(str, arguments)])}\n")
 
 

@@ -19,6 +19,7 @@ from speechbrain_fusion.inference.weights import (
     read_weights,
 )
 from speechbrain_fusion.metrics.table import MetricTable, finite
+from speechbrain_fusion.report.run_files import SETTINGS
 
 logger = get_logger(__name__)
 
@@ -50,7 +51,7 @@ def release(brain: Any) -> list[str]:
         If it cannot be written, naming it; what was there stays.
     """
     folder = Path(brain.hparams.output_folder)
-    settings = folder / "hyperparams.yaml"
+    settings = folder / SETTINGS
     if not settings.is_file():
         return [f"no model folder: {settings} is not there, start_run writes it"]
     try:

@@ -15,12 +15,15 @@ import ruamel.yaml
 from hyperpyyaml.core import recursive_update, resolve_references
 from speechbrain.utils.run_opts import RunOptions
 
+from speechbrain_fusion.report.run_files import SETTINGS
+
 INCLUDE = "!include:"
 # how a key without a value is written
 NOTHING = "value:"
 # What may differ when a run is taken up again: how long, where, and what is shown
 MAY_CHANGE = {
     "number_of_epochs",
+    "skip_nonfinite_grads",
     "epoch_counter",
     "lr_annealing",
     "speech_epochs",
@@ -166,7 +169,7 @@ def check_same_run(folder: Path, base: Path, changes: dict[str, Any]) -> None:
     ValueError
         If the folder has checkpoints and another configuration, naming the keys.
     """
-    begun = folder / "hyperparams.yaml"
+    begun = folder / SETTINGS
     if not begun.is_file() or not any(folder.rglob("CKPT+*")):
         return
     with open(base, encoding="utf-8") as stream:

@@ -38,7 +38,7 @@ from speechbrain_fusion.data.files import written_whole
 from speechbrain_fusion.metrics.table import MetricTable
 from speechbrain_fusion.models.joint import Joint, JointInputs
 from speechbrain_fusion.report.latents import draw_latents, draw_terms, sample_latents
-from speechbrain_fusion.report.page_run import SPEECH_HISTORY
+from speechbrain_fusion.report.run_files import SPEECH_HISTORY
 
 logger = get_logger(__name__)
 

@@ -25,7 +25,7 @@ from speechbrain_fusion.data.batch import Batch
 from speechbrain_fusion.data.files import written_whole
 from speechbrain_fusion.data.manifest import read_manifest
 from speechbrain_fusion.models.speech_autoencoder import Rebuilt, SpeechAutoencoder
-from speechbrain_fusion.report.page_run import SPEECH_HISTORY
+from speechbrain_fusion.report.run_files import SPEECH_HISTORY
 
 logger = get_logger(__name__)
 

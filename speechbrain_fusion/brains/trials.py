@@ -18,7 +18,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from speechbrain_fusion.data.files import written_whole
-from speechbrain_fusion.report.page_run import ITEMS
+from speechbrain_fusion.report.run_files import ITEMS
 
 DONE = "trial.json"
 

@@ -35,7 +35,6 @@ SHARES = {"clean": 6, "noisy": 6, "valid": 2, "test": 6}
 
 SIDES = {"train": 3, "valid": 1, "test": 1}
 """Shares of noises and rooms."""
-
 DISJOINT = {
     **{"speaker": "talker", "script": "script", "noise": "noise", "room": "room"},
     "response": "response",

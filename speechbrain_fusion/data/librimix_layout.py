@@ -10,6 +10,7 @@ from pathlib import Path, PureWindowsPath
 
 from speechbrain_fusion.data.audio import AudioError
 from speechbrain_fusion.data.manifest import Manifest
+from speechbrain_fusion.nnet.options import check_option
 
 MIXTURE, CLEAN = "mix_both", "mix_clean"
 MODES = ("min", "max")
@@ -38,11 +39,9 @@ def part_of(split: str, train_set: str = "train-360") -> str:
     'dev'
     """
     parts = {"train": train_set, "valid": "dev", "test": "test"}
-    if split not in parts:
-        raise ValueError(f"split: expected one of {[*parts]}, got {split!r}")
+    check_option("split", split, parts)
     # dev and test are for evaluation
-    if train_set not in (choices := [x for x in SUBSETS if x.startswith("train")]):
-        raise ValueError(f"train_set: expected one of {choices}, got {train_set!r}")
+    check_option("train_set", train_set, [x for x in SUBSETS if x.startswith("train")])
     return parts[split]
 
 
@@ -108,8 +107,7 @@ def check_mode(mode: str) -> None:
     -------
     >>> check_mode("min")
     """
-    if mode not in MODES:
-        raise ValueError(f"mode: expected one of {MODES}, got {mode!r}")
+    check_option("mode", mode, MODES)
 
 
 def find_folder(data_folder: Path, rate: int, talkers: int, mode: str) -> Path:

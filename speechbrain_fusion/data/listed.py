@@ -42,7 +42,7 @@ class ListedItems(EpochItems):
 
     Example
     -------
-    >>> from speechbrain_fusion.data.manifest import (write_manifest)
+    >>> from speechbrain_fusion.data.manifest import write_manifest
     >>> path = getfixture("tmp_path") / "items.json"
     >>> write_manifest(path, {"a": {}, "b": {}})
     >>> class Names(ListedItems):

@@ -21,8 +21,24 @@ Entry = dict[str, Any]
 Manifest = dict[str, Entry]
 
 
-def grouped(entries: Iterable[Entry], key: str) -> dict[str, list[Entry]]:
-    """Group entries by what they say of a key, "" where they say nothing.
+def grouped(
+    entries: Iterable[Entry], key: str, otherwise: str | None = None
+) -> dict[str, list[Entry]]:
+    """Group entries by what they say of a key.
+
+    Arguments
+    ---------
+    entries : iterable of dict
+        Of a manifest.
+    key : str
+        What to group by.
+    otherwise : str, optional
+        The group of those that do not say; by default all must.
+
+    Raises
+    ------
+    KeyError
+        If one does not say, and must.
 
     Example
     -------
@@ -31,7 +47,8 @@ def grouped(entries: Iterable[Entry], key: str) -> dict[str, list[Entry]]:
     """
     groups: dict[str, list[Entry]] = {}
     for entry in entries:
-        groups.setdefault(entry.get(key, ""), []).append(entry)
+        name = entry[key] if otherwise is None else entry.get(key, otherwise)
+        groups.setdefault(name, []).append(entry)
     return groups
 
 

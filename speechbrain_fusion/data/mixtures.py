@@ -42,7 +42,7 @@ class Mixtures(ListedItems):
 
     Example
     -------
-    >>> from speechbrain_fusion.data.manifest import (write_manifest)
+    >>> from speechbrain_fusion.data.manifest import write_manifest
     >>> path = getfixture("tmp_path") / "mixtures.json"
     >>> write_manifest(path, {"1-1-1_2-1-1": {"samples": 9, "talkers": ["1", "2"]}})
     >>> class Ones(Mixtures):

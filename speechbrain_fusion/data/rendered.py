@@ -35,7 +35,7 @@ class RenderedScenes(ListedItems):
     Example
     -------
     >>> import soundfile
-    >>> from speechbrain_fusion.data.manifest import (write_manifest)
+    >>> from speechbrain_fusion.data.manifest import write_manifest
     >>> folder = getfixture("tmp_path")
     >>> noise = 0.1 * np.random.default_rng(0).standard_normal((44100, 2))
     >>> scene = {kind: str(folder / f"{kind}.wav") for kind in ("file", "target")}

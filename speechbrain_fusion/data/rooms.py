@@ -315,7 +315,7 @@ def _library() -> Any:
     except ImportError as error:
         raise ImportError(
             "simulated rooms need pyroomacoustics: "
-            "pip install speechbrain-fusion[rooms]"
+            'pip install "speechbrain-fusion[rooms]"'
         ) from error
     return pyroomacoustics
 

@@ -24,6 +24,7 @@ from speechbrain_fusion.data.head import HeadResponses, circular
 from speechbrain_fusion.data.manifest import Entry, grouped, read_manifest
 from speechbrain_fusion.data.options import check_bounds, check_within
 from speechbrain_fusion.data.source import Source, read_stretch
+from speechbrain_fusion.nnet.options import check_option
 
 TARGETS = ("full", "direct")
 
@@ -124,10 +125,7 @@ class BinauralScenes(PlannedItems[Scene]):
         level: Sequence[float] = (-33.0, -23.0),
         fixed: bool = False,
     ) -> None:
-        if target_part not in TARGETS:
-            raise ValueError(
-                f"target_part: expected one of {TARGETS}, got {target_part!r}"
-            )
+        check_option("target_part", target_part, TARGETS)
         self.speech = list(read_manifest(speech).values())
         self.noise = list(read_manifest(noise).values())
         self.responses, self.size, self.seed, self.fixed = responses, size, seed, fixed

@@ -109,7 +109,7 @@ class SpeechInNoise(PlannedItems[Recipe]):
         check_snr(snr)
         check_bounds("gain", gain)
         self.speech = list(read_manifest(speech).values())
-        self.kinds = grouped(read_manifest(noise).values(), "kind")
+        self.kinds = grouped(read_manifest(noise).values(), "kind", otherwise="")
         self.noises = [x for entries in self.kinds.values() for x in entries]
         self.conditions = list(itertools.product(sorted(self.kinds), snr))
         each = len(self.conditions) if fixed else 1

@@ -30,8 +30,8 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-# Mean power of an item that is silent.
-SILENCE = 1e-14
+from speechbrain_fusion.nnet.level import SILENCE
+
 # Share of the best so far, in power, at which a talker counts as well heard.
 HEARD = 0.25
 # And of the best of all talkers, below which a talker may be no more than leakage.

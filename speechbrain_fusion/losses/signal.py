@@ -77,7 +77,9 @@ def valid_samples(signal: Tensor, lengths: Tensor | None) -> Tensor:
     time = signal.shape[-1]
     if lengths is None:
         return torch.full((len(signal),), time, device=signal.device)
-    return (lengths.to(signal.device, torch.float64) * time).round().long()
+    # Apple's GPUs have no double precision
+    dtype = torch.float32 if signal.device.type == "mps" else torch.float64
+    return (lengths.to(signal.device, dtype) * time).round().long()
 
 
 def own_samples(signal: Tensor, lengths: Tensor | None) -> Tensor | None:
@@ -120,7 +122,7 @@ def channels_as_items(
     """
     flat, count = signal.reshape(-1, signal.shape[-1]), own_samples(signal, lengths)
     if count is not None:
-        count = count.repeat_interleave(len(flat) // len(signal))
+        count = count.repeat_interleave(len(flat) // max(len(signal), 1))
     return flat, count
 
 

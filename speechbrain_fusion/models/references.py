@@ -237,7 +237,7 @@ def _denoise() -> Any:
     except ImportError as error:
         raise ImportError(
             "classical enhancement needs pyroomacoustics: "
-            "pip install speechbrain-fusion[rooms]"
+            'pip install "speechbrain-fusion[rooms]"'
         ) from error
     return denoise
 

@@ -14,14 +14,20 @@ from typing import Any
 import ruamel.yaml
 
 from speechbrain_fusion.metrics.table import MEAN, SYSTEMS, MetricTable
+from speechbrain_fusion.report.run_files import (
+    COMMAND,
+    ENVIRONMENT,
+    EXPECTED,
+    HISTORY,
+    ITEMS,
+    LISTED,
+    MODEL,
+    SCRIPT,
+    SETTINGS,
+    SPEECH_HISTORY,
+    SUMMARY,
+)
 
-SUMMARY, ITEMS, HISTORY = "test_summary.json", "test_items.csv", "history.json"
-SPEECH_HISTORY = "speech_history.json"
-SETTINGS, COMMAND, MODEL = "hyperparams.yaml", "command.txt", "model/config.json"
-ENVIRONMENT, SCRIPT = "env.log", "train.py"
-# One of these a folder of a run has.
-EXPECTED = (SETTINGS, SUMMARY, ITEMS, HISTORY)
-LISTED = "examples/index.json"
 # Conditions that are names even where they look like numbers.
 NAMED = ("talker", "talkers", "speaker", "speech", "mixture", "scene")
 NUMBER = re.compile(r"\s*[-+]?\d+(\.\d*)?([eE][-+]?\d+)?\s*")

@@ -11,7 +11,7 @@ from speechbrain_fusion.data.files import written_whole
 from speechbrain_fusion.metrics.table import MetricTable, finite
 from speechbrain_fusion.metrics.text import condition_text, summary_text
 from speechbrain_fusion.report.figures import draw_run
-from speechbrain_fusion.report.page_run import HISTORY, ITEMS, SUMMARY
+from speechbrain_fusion.report.run_files import HISTORY, ITEMS, SUMMARY
 
 
 def write_report(

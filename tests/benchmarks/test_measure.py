@@ -70,6 +70,7 @@ def test_peer_that_is_missing_has_a_command_that_installs_it(load, monkeypatch):
     assert found.startswith("pip install --no-deps pyclarity==")
 
 
+@pytest.mark.slow
 def test_systems_are_the_recipes_in_the_published_sizes(load):
     systems = load("systems")
     count = {

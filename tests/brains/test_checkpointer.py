@@ -100,6 +100,7 @@ def test_a_failed_save_leaves_the_earlier_checkpoint(tmp_path):
     assert torch.equal(layer.weight, weight)
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_earlier_checkpoint(tmp_path):
     done = run(FULL_DISK, tmp_path)
     assert done.returncode == 1
@@ -111,6 +112,7 @@ def test_a_full_disk_leaves_the_earlier_checkpoint(tmp_path):
     assert layer.weight.abs().sum() > 0
 
 
+@pytest.mark.slow
 def test_what_a_killed_save_left_is_ignored_and_removed_by_the_next(tmp_path):
     assert run(KILLED, tmp_path).returncode == 9
     (left,) = tmp_path.iterdir()
@@ -154,6 +156,7 @@ def test_a_broken_file_is_an_error_that_names_the_folder(tmp_path, content):
     assert str(saved.path) in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_run_keeps_the_best_and_the_last_checkpoint(tmp_path):
     brain = make_brain(tmp_path, epochs=3)
 

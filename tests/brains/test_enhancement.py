@@ -33,6 +33,7 @@ def test_the_history_has_the_weighted_terms_of_the_loss(tmp_path):
         assert epoch["train_loss"] == pytest.approx(total, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_the_best_checkpoint_is_evaluated_and_the_whole_history_reported(tmp_path):
     brain = make_brain(tmp_path, epochs=3)
     decide, kept = brain._decide, {}
@@ -157,6 +158,7 @@ def silence(index, signals):
     return signals
 
 
+@pytest.mark.slow
 def test_what_cannot_be_scored_is_counted_and_stops_nothing(tmp_path, capsys):
     brain = make_brain(tmp_path, epochs=1)
     train(brain, valid_set=ToyScenes(5, seed=2, fixed=True, change=silence))
@@ -177,6 +179,7 @@ def test_validation_without_any_score_is_an_error(tmp_path):
         train(brain, valid_set=ToyScenes(2, 2, True, change=all_silent))
 
 
+@pytest.mark.slow
 def test_the_table_has_every_item_with_its_scores(tmp_path):
     brain = train(make_brain(tmp_path, epochs=1))
     test_set = ToyScenes(7, seed=3, fixed=True)
@@ -190,6 +193,7 @@ def test_the_table_has_every_item_with_its_scores(tmp_path):
         assert found == pytest.approx(expected, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_examples_are_kept_as_they_are(tmp_path):
     brain = train(make_brain(tmp_path, epochs=1, examples=2))
     test_set = ToyScenes(7, seed=3, fixed=True, change=lambda _, s: loud(s))
@@ -226,6 +230,7 @@ def test_a_checkpoint_without_a_score_is_not_evaluated(tmp_path):
         toy.evaluate(make_brain(tmp_path))
 
 
+@pytest.mark.slow
 def test_evaluation_alone_repeats_the_table_and_the_history(tmp_path):
     brain = train(make_brain(tmp_path, epochs=2))
     toy.evaluate(brain)

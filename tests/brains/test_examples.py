@@ -202,6 +202,7 @@ def test_two_processes_keep_what_one_keeps(tmp_path):
         assert samples.tolist() == [NAMES.index(item["id"])] * 4
 
 
+@pytest.mark.slow
 def test_every_test_ends_with_a_page_and_says_where_it_is(tmp_path, capsys):
     brain = train(make_brain(tmp_path, epochs=1))
     toy.evaluate(brain)
@@ -211,6 +212,7 @@ def test_every_test_ends_with_a_page_and_says_where_it_is(tmp_path, capsys):
         assert f'aria-label="Player of {item["id"]}"' in page
 
 
+@pytest.mark.slow
 def test_a_page_that_cannot_be_written_stops_no_run(tmp_path, capsys, caplog):
     brain = train(make_brain(tmp_path, epochs=1))
     (tmp_path / "report.html").mkdir()

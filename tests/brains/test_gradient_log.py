@@ -100,6 +100,7 @@ def test_without_modulation_all_is_kept(tmp_path):
     assert figures["conflict_music"] > 0
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_leaves_the_same_table(tmp_path):
     options = {"ckpt_interval_steps": 1}
     train(tmp_path / "whole", **options)

@@ -56,6 +56,7 @@ def test_a_dropped_tail_does_not_leak_into_the_next_epoch():
     assert torch.equal(parameters(brains[0]), parameters(brains[1]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interval", [1, 3, 5])
 @pytest.mark.parametrize("after", [9, 11, 17])
 def test_resuming_in_the_middle_of_a_window_changes_nothing(tmp_path, interval, after):

@@ -37,6 +37,7 @@ def test_the_command_is_kept_as_it_would_be_typed(recipe, tmp_path, home):
     )
 
 
+@pytest.mark.slow
 def test_an_evaluation_keeps_the_command_of_the_training(recipe):
     start_run(["hparams/base.yaml", "--size=5"], recipe)
     kept = Path("results/base/command.txt").read_text()
@@ -90,6 +91,7 @@ def test_the_choice_of_the_user_stands(monkeypatch):
     assert backend(**chosen) == ("mpi", None)
 
 
+@pytest.mark.slow
 def test_settings_are_kept_whole_or_stay_as_they_were(recipe, monkeypatch):
     start_run(["hparams/base.yaml"], recipe)
     settings = Path("results/base/hyperparams.yaml")

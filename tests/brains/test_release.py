@@ -136,6 +136,7 @@ def test_a_separator_is_kept_too(tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_a_shared_latent_space_is_kept_whole_and_can_be_begun_with(finished, tmp_path):
     run, state = finished
     keep_settings(tmp_path, UNPAIRED)

@@ -177,6 +177,7 @@ def test_workers_change_nothing(tmp_path, workers):
     assert none.history.epochs == some.history.epochs
 
 
+@pytest.mark.slow
 def test_workers_that_mix_scenes_change_nothing(tmp_path, recordings):
     manifests = prepare_recordings(recordings, tmp_path, rate=toy.RATE, segment=0.5)
     head = rigid_sphere(toy.RATE, range(0, 360, 30))

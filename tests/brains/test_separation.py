@@ -28,6 +28,7 @@ def make_batch(count=3):
     return Batch.collate([mixtures[(1, index)] for index in range(count)])
 
 
+@pytest.mark.slow
 def test_a_run_leaves_tables_figures_and_talkers_to_listen_to(tmp_path):
     brain = make_brain(tmp_path, model=talkers.tiny_separator)
     talkers.evaluate(talkers.train(brain, torch.float32), torch.float32)
@@ -113,6 +114,7 @@ def test_evaluation_runs_the_enhancement_network(tmp_path, stage):
     assert len(calls) == 1
 
 
+@pytest.mark.slow
 def test_separation_alone_has_no_enhancement(tmp_path):
     def model():
         return talkers.tiny_separator(separation_only=True).double()
@@ -141,6 +143,7 @@ def trained(folder, granularity="tensor", weight=5.0):
     return parameters(brain)
 
 
+@pytest.mark.slow
 def test_every_granularity_trains_another_network(tmp_path):
     names = ("none", "tensor", "module", "global")
     found = [trained(tmp_path / name, name) for name in names]
@@ -149,6 +152,7 @@ def test_every_granularity_trains_another_network(tmp_path):
         assert not any(torch.equal(one, other) for other in found[:number])
 
 
+@pytest.mark.slow
 def test_without_weight_modulation_makes_no_difference(tmp_path):
     first, *others = (
         trained(tmp_path / name, name, 0.0) for name in ("none", "tensor", "global")

@@ -78,6 +78,7 @@ def test_a_yaml_may_be_another_one_unchanged(recipe):
     assert start_run(["hparams/child.yaml"], recipe)[0]["size"] == 3
 
 
+@pytest.mark.slow
 def test_includes_chain_and_the_command_line_comes_on_top(recipe):
     child = "!include:base.yaml\nname: child\nsize: 7\nnet: {out_features: 2}\n"
     add_yaml(recipe, "child.yaml", child)
@@ -156,6 +157,7 @@ def plain(value):
     return type(value), {k: v for k, v in vars(value).items() if isinstance(v, int)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", YAMLS, ids=lambda path: path.stem)
 def test_the_saved_configuration_loads_as_it_was(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

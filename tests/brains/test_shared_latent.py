@@ -51,6 +51,7 @@ def test_the_noisy_phase_is_scored_beside_the_decoded(finished):
     assert len({scores[x] for x in ("unprocessed", "enhanced", "noisy_phase")}) == 3
 
 
+@pytest.mark.slow
 def test_stage_two_changes_nothing_of_stage_one(tmp_path, monkeypatch):
     brain = make_brain(tmp_path)
     kept = {}
@@ -75,6 +76,7 @@ def test_stage_one_trains_the_speech_autoencoder_alone(tmp_path):
     assert all(name.startswith("speech.") for name in changed)
 
 
+@pytest.mark.slow
 def test_the_lowest_validation_loss_is_tested(tmp_path, monkeypatch):
     brain = make_brain(tmp_path, epochs=3)
     losses = iter([2.0, 1.0, 3.0])
@@ -93,11 +95,13 @@ def test_the_lowest_validation_loss_is_tested(tmp_path, monkeypatch):
         assert torch.equal(value, states[1][name])
 
 
+@pytest.mark.slow
 def test_amplitudes_alone_train_too(tmp_path):
     run(make_brain(tmp_path, phase=False, **no_phase()))
     assert (tmp_path / "test_items.csv").stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_losses_of_weight_zero_are_not_computed(tmp_path):
     def broken(*_):
         raise AssertionError
@@ -122,6 +126,7 @@ def test_the_loss_is_the_weighted_sum_of_its_terms(finished):
             assert figures[f"{kind}_loss"] == pytest.approx(total, rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("granularity", ["tensor", "module", "global"])
 def test_reconstruction_and_latent_losses_can_be_modulated(tmp_path, granularity):
     settings = {"main": "latent", "granularity": granularity}
@@ -156,6 +161,7 @@ def test_groups_without_modulation_are_the_plain_sum(tmp_path):
     torch.testing.assert_close(*gradients)
 
 
+@pytest.mark.slow
 def test_training_never_sees_what_the_mixtures_were_made_of(tmp_path):
     """Sets of training and validation without any target train all the same."""
     for dataset in list(datasets().values())[:-1]:
@@ -262,6 +268,7 @@ def test_a_validation_that_is_not_finite_is_no_best_one(tmp_path, monkeypatch):
     assert kept.meta["epoch"] == 1
 
 
+@pytest.mark.slow
 def test_without_a_phase_decoder_nothing_is_scored_twice(tmp_path):
     run(make_brain(tmp_path, phase=False, **no_phase()))
     summary = json.loads((tmp_path / "test_summary.json").read_text())

@@ -11,6 +11,7 @@ from tests.brains.common import Killed, dying
 from tests.brains.unpaired import datasets, make_brain, no_phase, run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cls", "method", "call"),
     [
@@ -40,6 +41,7 @@ def test_resuming_in_either_stage_changes_nothing(
     assert (tmp_path / table).read_bytes() == (finished[0] / table).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_tested_again_alone(finished, tmp_path):
     folder = tmp_path / "copy"
     shutil.copytree(finished[0], folder)
@@ -51,6 +53,7 @@ def test_a_finished_run_is_tested_again_alone(finished, tmp_path):
     assert (folder / "latents.png").stat().st_size > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("one", [True, False])
 def test_stage_two_starts_from_a_saved_stage_one(finished, tmp_path, one):
     saved = finished[0] / "save" / "speech"
@@ -144,6 +147,7 @@ def test_a_stage_one_that_knows_the_mixtures_speech_is_refused(finished, tmp_pat
         run(brain)
 
 
+@pytest.mark.slow
 def test_evaluation_alone_prints_and_draws(finished, tmp_path, capsys):
     folder = tmp_path / "copy"
     shutil.copytree(finished[0], folder)
@@ -153,6 +157,7 @@ def test_evaluation_alone_prints_and_draws(finished, tmp_path, capsys):
     assert "si_sdr" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_latents_that_are_not_finite_cost_no_table(finished, tmp_path, capsys):
     folder = tmp_path / "copy"
     shutil.copytree(finished[0], folder)

@@ -136,6 +136,7 @@ def test_any_words(place, models, seed):
     assert {name: after.get(name) for name in before} == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_any_bytes_in_a_stream(place, models, seed):
     rng = np.random.default_rng(100 + seed)

@@ -66,6 +66,7 @@ def test_as_many_samples_come_as_go(models, count):
         assert (ran.code, len(ran.out)) == (0, len(data))
 
 
+@pytest.mark.slow
 def test_a_model_of_one_takes_each_channel_on_its_own(models):
     samples = SampleFormat(RATE, 3, "f32le")
     data = samples.encode(noise(700, 3))

@@ -283,6 +283,7 @@ def test_a_brain_says_the_epoch_and_shows_its_number_of_steps(tmp_path, monkeypa
     assert [bar.total for bar in bars] == [len(batches) for batches in expected]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [(1, 4), (2, 3), (3, 9)])
 def test_a_brain_resumes_in_the_middle_of_an_epoch(tmp_path, stop):
     expected = [keys(Items(60).batches(), epoch) for epoch in (1, 2, 3)]

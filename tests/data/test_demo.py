@@ -138,6 +138,7 @@ def test_no_utterance_starts_or_ends_in_a_long_pause(utterances):
         assert signal.size - loud[-1] <= 0.15 * demo.RATE
 
 
+@pytest.mark.slow
 def test_the_written_corpus_has_the_shipped_speech(corpus, utterances):
     copies = contents(corpus / "speech")
     assert copies == {

@@ -126,6 +126,7 @@ def test_demo_rooms_are_the_same_each_time_and_ring_longer_and_longer(tmp_path):
         demo_rooms(tmp_path / "full")
 
 
+@pytest.mark.slow
 def test_simulated_rooms_follow_from_seed_and_number(tmp_path):
     folders = [
         simulate_rooms(tmp_path / name, count, 8000, seed)

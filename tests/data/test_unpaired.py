@@ -58,6 +58,7 @@ def test_an_item_follows_from_seed_epoch_and_index(files, options):
         )
 
 
+@pytest.mark.slow
 def test_workers_and_processes_change_nothing(files):
     def batches(workers: int, world: int) -> torch.Tensor:
         return torch.cat(

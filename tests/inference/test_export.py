@@ -119,6 +119,7 @@ def run(path: Path, **feeds: Tensor) -> list[np.ndarray]:
     return session.run(None, {name: x.numpy() for name, x in feeds.items()})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", cases(WHOLE | CAUSAL, WHOLE_SLOW | CAUSAL_SLOW))
 def test_signals_of_any_length_and_batch_come_out_as_in_pytorch(
     make: Callable[[], nn.Module], tmp_path: Path
@@ -145,6 +146,7 @@ def test_a_signal_shorter_than_a_window_comes_out_as_in_pytorch(
     np.testing.assert_allclose(found, system(signals).detach().numpy(), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", cases(CAUSAL, CAUSAL_SLOW))
 def test_hundreds_of_steps_of_any_size_come_out_as_in_pytorch(
     make: Callable[[], nn.Module], tmp_path: Path
@@ -188,6 +190,7 @@ def test_layers_compute_the_same_while_exported(make: Callable[[], nn.Module]) -
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_file_tells_what_the_model_is(tmp_path: Path) -> None:
     path = export_step(binaural(), tmp_path / "step.onnx", rate=16000.0)
     facts = onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map
@@ -211,6 +214,7 @@ def test_a_rate_that_no_recording_has_is_refused(rate: Any, tmp_path: Path) -> N
     assert not [*tmp_path.iterdir()]
 
 
+@pytest.mark.slow
 def test_states_have_names_and_shapes_with_an_open_batch(tmp_path: Path) -> None:
     path = export_step(binaural(), tmp_path / "step.onnx")
     session = onnxruntime.InferenceSession(path)
@@ -227,6 +231,7 @@ def test_states_have_names_and_shapes_with_an_open_batch(tmp_path: Path) -> None
     assert outputs == ["processed", *(f"next_{name}" for name in expected)]
 
 
+@pytest.mark.slow
 def test_export_leaves_the_model_as_it_is(tmp_path: Path) -> None:
     system = binaural().train().double()
     before = {name: x.clone() for name, x in system.state_dict().items()}
@@ -235,6 +240,7 @@ def test_export_leaves_the_model_as_it_is(tmp_path: Path) -> None:
     assert all(torch.equal(x, before[name]) for name, x in system.state_dict().items())
 
 
+@pytest.mark.slow
 def test_threads_export_one_after_another_and_disturb_nobody(tmp_path: Path) -> None:
     """An STFT is another one while it is exported."""
     system, signals = trained(lambda: binaural(encoding="stft")), noise(1, 2, 500)
@@ -275,6 +281,7 @@ def test_export_is_quiet(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> N
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_an_existing_file_is_kept_unless_forced(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_text("precious")

@@ -266,6 +266,7 @@ class Watch(TorchDispatchMode):
         return len({each.cdata for each in self.seen})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make", [Through, Bands, SYSTEMS[CAUSAL[0]]], ids=["chunks", "talkers", "stream"]
 )

@@ -49,6 +49,7 @@ def test_files_that_fail_do_not_stop_the_others(tmp_path, batch):
         assert soundfile.info(str(source)).frames == soundfile.info(str(target)).frames
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mask", "two_branch", "two_branch_causal"])
 def test_files_give_in_a_batch_what_they_give_alone(tmp_path, name):
     system = SYSTEMS[name]().eval()

@@ -52,6 +52,7 @@ def cut(signal: torch.Tensor, seed: int) -> tuple[torch.Tensor, ...]:
     return torch.tensor_split(signal, places, dim=-1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("samples", [1, 57, 400, 1003])
 def test_steps_and_flush_equal_those_of_the_stream_by_pytorch(
@@ -145,6 +146,7 @@ def test_what_is_no_model_is_named(content: bytes | None, tmp_path: Path) -> Non
         OnnxStream(path)
 
 
+@pytest.mark.slow
 def test_an_offline_model_is_no_step(tmp_path: Path) -> None:
     path = export_offline(make(EARS), tmp_path / "model.onnx")
     with pytest.raises(ValueError, match="expected a model that export_step wrote"):

@@ -176,6 +176,7 @@ def advanced(advance, model, piece):
         return advance(piece, model.initial_states(len(piece)))[0]
 
 
+@pytest.mark.slow
 def test_a_system_is_prepared_once_for_each_number_of_hops_and_batch():
     system = make("learned_both")
     prepared = StepModel(system).prepare(2)
@@ -185,6 +186,7 @@ def test_a_system_is_prepared_once_for_each_number_of_hops_and_batch():
     assert StepModel(make("learned_both")).prepare(2) is not prepared
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["learned_both", "branches_magnitude_batch"])
 def test_weights_that_have_changed_are_those_of_what_is_prepared_next(name):
     system = make(name)

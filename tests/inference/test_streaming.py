@@ -84,6 +84,7 @@ def test_one_sample_a_step_and_all_at_once(name):
             assert_near(y[..., stream.latency :], expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("odd", [0, 3])
 def test_steps_that_are_prepared_for_give_the_same(name, odd):

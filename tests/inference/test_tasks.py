@@ -81,6 +81,7 @@ def suited(model, time: int) -> torch.Tensor:
     return torch.randn(channels, time)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", YAMLS)
 @pytest.mark.parametrize("rate", [RATE, 44100])
 @pytest.mark.parametrize("time", [1, 2, 17, 900])

@@ -136,6 +136,7 @@ def test_only_active_cells_count(loss):
     assert quiet_changed < 0.01 * loss(reference, estimate, RATE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("both", [False, True])
 def test_gradient_is_right(loss, both):
@@ -260,16 +261,19 @@ def descend(loss, spoil):
     return number.item()
 
 
+@pytest.mark.slow
 def test_descent_restores_the_level_of_an_ear():
     gain = descend(ild_loss, lambda ear, gain: 0.5 * ear * 10 ** (gain / 20))
     assert gain == pytest.approx(20 * math.log10(2), abs=0.05)
 
 
+@pytest.mark.slow
 def test_descent_restores_the_delay_of_an_ear():
     delay = descend(ipd_loss, lambda ear, steps: delayed(ear, 100 * steps - 400))
     assert delay == pytest.approx(4.0, abs=0.03)
 
 
+@pytest.mark.slow
 def test_descent_on_the_samples_restores_the_cues():
     reference = source(250.0, 3.0, items=1)
     spoilt = torch.stack([2 * reference[:, 0], delayed(reference[:, 1], -200.0)], 1)

@@ -123,6 +123,7 @@ def test_silence_and_zeros_are_finite(case):
         assert x.grad is None or x.grad.isfinite().all()
 
 
+@pytest.mark.slow
 def test_gradients_are_those_of_differences(case):
     loss, given = case
     if given[0].shape[-1] == TIME:

@@ -90,6 +90,7 @@ def test_speech_too_sparse_for_stoi_is_nan():
     assert stoi(click, click, RATE, jobs=1).isnan().all()
 
 
+@pytest.mark.slow
 def test_long_recordings_score_in_parts():
     clean = bursts(45, on=0.22, period=0.45)
     noisy = clean + 0.01 * np.random.default_rng(1).standard_normal(clean.size)

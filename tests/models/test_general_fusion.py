@@ -85,6 +85,7 @@ def test_independent_sides_do_not_meet_and_fused_do():
     torch.testing.assert_close(make(True)(changed), 3 * make(True)(x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize(
     ("correlation", "right"), [(0.0, 1.0), (0.7, 1.0), (1.0, 1.0), (0.3, 2.0)]
@@ -105,6 +106,7 @@ def test_nothing_ties_independent_sides():
     assert drift[0] > 0.3 * change
 
 
+@pytest.mark.slow
 def test_conservation_needs_one_rate_for_all_weights():
     x, y = draw()
     drift, change = drift_and_change(

@@ -28,6 +28,7 @@ def speech_in_noise(samples: int = 32000, seed: int = 0):
     return (torch.from_numpy(x)[None, None].float() for x in (mixture, voice))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("process", "gain"),
     [
@@ -43,6 +44,7 @@ def test_the_estimate_is_nearer_to_the_target(process, gain):
     assert (after - before).item() > gain
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("process", IDEAL + CLASSICAL)
 def test_an_item_of_a_padded_batch_gives_what_it_gives_alone(process):
     pairs = [[*speech_in_noise(n, seed)] for seed, n in enumerate((16000, 9001))]
@@ -57,6 +59,7 @@ def test_an_item_of_a_padded_batch_gives_what_it_gives_alone(process):
     assert (together[1, :, 9001:] == 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("process", IDEAL + CLASSICAL)
 def test_the_level_stays(process):
     mixture, target = speech_in_noise()

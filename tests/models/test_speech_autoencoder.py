@@ -60,6 +60,7 @@ def test_latents_have_a_mean_of_one_over_time(valid):
     assert torch.equal(plain.normalize(given, None), given)
 
 
+@pytest.mark.slow
 def test_an_autoencoder_can_learn_a_sound_with_its_phase():
     """Enough steps on one clip: amplitude and phase are both decoded."""
     torch.manual_seed(0)

@@ -210,6 +210,7 @@ def test_one_branch_may_be_plain():
     assert enhanced.signal.shape == (2, 500)
 
 
+@pytest.mark.slow
 def test_double_precision_has_the_gradient_of_what_it_computes():
     model = make(norm="layer", channels=2, experts=2, units=1).double()
     x = torch.randn(1, 70, dtype=torch.float64, requires_grad=True)
@@ -251,6 +252,7 @@ def test_bf16_stays_near_single_precision_and_trains(norm, lengths):
         assert (one - other).norm() < 0.05 * other.norm()
 
 
+@pytest.mark.slow
 def test_a_network_learns_to_take_noise_from_a_tone():
     torch.manual_seed(0)
     time = torch.arange(800) / 8000

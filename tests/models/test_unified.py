@@ -213,6 +213,7 @@ def test_bf16_stays_near_single_precision_and_trains(kind):
     assert all(p.grad.isfinite().all() for p in model.parameters())
 
 
+@pytest.mark.slow
 def test_a_network_learns_to_separate_tones_from_noise():
     time = torch.arange(400) / 8000
     tones = torch.stack([(2 * torch.pi * f * time).sin() for f in (300, 1900)])

@@ -161,6 +161,7 @@ def test_positions_beyond_upstreams_table_are_told_apart():
     assert not torch.allclose(y[:, 2520], y[:, 2560], atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MASKERS)
 def test_an_item_of_more_chunks_than_upstreams_table_has_gives_what_it_gives_alone(
     kind,

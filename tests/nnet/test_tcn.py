@@ -48,6 +48,7 @@ def test_training_in_bf16_keeps_every_gradient_near_the_single_precision_one(
     assert F.cosine_similarity(*grads, dim=0) > 0.99
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("taps", "causal"), [(3, False), (128, True)])
 @pytest.mark.parametrize("checkpointing", [True, False])
 def test_a_compiled_network_has_the_same_gradients(taps, causal, checkpointing):
@@ -77,6 +78,7 @@ def test_a_compiled_network_takes_any_length(causal):
             assert (plain - other).norm() < 1e-4 * plain.norm()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize("share_norms", [True, False])
 @pytest.mark.parametrize("padded", [True, False])

@@ -94,6 +94,7 @@ def test_the_topologies_differ_in_their_fusion_alone():
     assert fused == {"independent": "none", "front": "front", "back": "back"}
 
 
+@pytest.mark.slow
 def test_the_same_command_gives_the_same_table(run_here, recordings):
     for folder in ("one", "two"):
         changes = {"output_folder": folder, "examples": 0}
@@ -102,6 +103,7 @@ def test_the_same_command_gives_the_same_table(run_here, recordings):
         assert Path("one", file).read_bytes() == Path("two", file).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_finished_run_goes_on_if_told(run_here, recordings):
     changes = {"examples": 0}
     run_here(make_arguments("fusion", recordings, **changes))
@@ -133,6 +135,7 @@ BAD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("changes", "pattern"), BAD.values(), ids=BAD)
 def test_bad_input_is_named_before_training(run_here, recordings, changes, pattern):
     with pytest.raises(Exception, match=pattern) as caught:
@@ -159,6 +162,7 @@ def test_another_model_does_not_touch_the_results(run_here, tmp_path, recordings
     assert {file: Path("out", file).read_bytes() for file in files} == before
 
 
+@pytest.mark.slow
 def test_another_model_is_not_evaluated(run_here, recordings):
     run_here(make_arguments("fusion", recordings, examples=0))
     before = Path("out/test_summary.json").read_bytes()

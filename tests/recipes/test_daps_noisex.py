@@ -135,6 +135,7 @@ def test_compared_systems_run(corpus, load_recipe, tmp_path, words):
     assert len(read_rows(tmp_path / "out" / "test_items.csv")) == 6
 
 
+@pytest.mark.slow
 def test_compared_systems_train_for_equally_many_steps(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     steps = {}
@@ -150,6 +151,7 @@ def test_compared_systems_train_for_equally_many_steps(tmp_path, monkeypatch):
     assert len(set(steps.values())) == 1
 
 
+@pytest.mark.slow
 def test_published_sizes_are_configurations(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     hparams, _ = start_run(["hparams/sse_published.yaml"], TRAIN)
@@ -221,6 +223,7 @@ BAD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("changes", "pattern"), BAD.values(), ids=BAD)
 def test_bad_input_is_named_before_training(
     corpus, run_here, tmp_path, changes, pattern
