@@ -74,17 +74,6 @@ def test_they_know_nothing_of_ours_but_the_brain(kind, expected):
     assert "speechbrain_fusion" not in "\n".join(read_lines(f"examples/{kind}.yaml"))
 
 
-def test_the_readme_shows_these_changes():
-    readme = "\n".join(read_lines("README.md"))
-    section = readme.partition("## Gradient modulation in your own Brain\n")[2]
-    (block,) = re.findall(
-        r"^```diff\n(.*?)^```", section.partition("\n## ")[0], re.M | re.S
-    )
-    shown = [line for line in block.splitlines() if line[:1] in ("+", "-")]
-    assert len(shown) > 8
-    assert set(shown) <= set(true_diff())
-
-
 # -- runs --------------------------------------------------------------------------
 
 

@@ -163,6 +163,6 @@ def test_rooms_whose_walls_cannot_be_are_drawn_again():
 
 def test_without_the_library_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyroomacoustics", None)
-    with pytest.raises(ImportError, match=r"pip install speechbrain-fusion\[rooms\]"):
+    with pytest.raises(ImportError, match=r'install "speechbrain-fusion\[rooms\]"'):
         simulate_rooms(tmp_path / "rooms", 1, 8000)
     assert not (tmp_path / "rooms").exists()

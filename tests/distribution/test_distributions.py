@@ -7,7 +7,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from tests.packaging.conftest import ROOT
+from tests.distribution.conftest import ROOT
 
 MADE = {
     *("PKG-INFO", "entry_points.txt", "dependency_links.txt", "requires.txt"),

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.packaging.conftest import ROOT, without_paths
+from tests.distribution.conftest import ROOT, without_paths
 
 pytestmark = pytest.mark.slow
 PLAIN = Path(__file__).parent / "plain_training"

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 import speechbrain_fusion
-from tests.packaging.conftest import ROOT
+from tests.distribution.conftest import ROOT
 
 pytestmark = pytest.mark.slow
 PACKAGES = (
