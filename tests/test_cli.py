@@ -29,6 +29,7 @@ def test_no_command_explains_itself(capsys):
     assert "usage: speechbrain-fusion" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_module_runs_as_a_program():
     command = [sys.executable, "-m", "speechbrain_fusion.cli", "info"]
     assert "speechbrain-fusion" in subprocess.check_output(command, text=True)

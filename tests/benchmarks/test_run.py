@@ -89,6 +89,7 @@ def test_table_says_where_and_when_it_was_made(run, declared):
     assert "other work during" in head
 
 
+@pytest.mark.slow
 def test_one_that_fails_is_reported_and_stops_no_other(run, declared):
     scripts = {
         "good": script(),
@@ -110,6 +111,7 @@ def test_one_that_fails_is_reported_and_stops_no_other(run, declared):
     assert len(results["bad"]["rows"]) == 1
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_not_repeated_unless_asked(run, declared, tmp_path):
     failing = script(then="sys.exit(0 if os.path.exists('mended') else 'broken')")
     file = declared({"one": script(), "two": failing})

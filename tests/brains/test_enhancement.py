@@ -18,6 +18,7 @@ def rows(folder):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss_and_raises_the_metric(tmp_path):
     brain = train(make_brain(tmp_path, epochs=4))
     first, last = brain.history.epochs[0], brain.history.epochs[-1]
@@ -58,6 +59,7 @@ def test_the_best_checkpoint_is_evaluated_and_the_whole_history_reported(tmp_pat
     assert [epoch["valid_si_sdr"] for epoch in history] == scores
 
 
+@pytest.mark.slow
 def test_the_rate_halves_after_the_plateau_and_training_stops_early(tmp_path):
     brain = make_brain(tmp_path, 20, rate=1e-3, patience=1, limit_to_stop=4)
 
@@ -71,6 +73,7 @@ def test_the_rate_halves_after_the_plateau_and_training_stops_early(tmp_path):
     assert brain.optimizer.param_groups[0]["lr"] == 2.5e-4
 
 
+@pytest.mark.slow
 def test_resuming_after_an_epoch_changes_nothing(tmp_path):
     whole = train(make_brain(tmp_path / "whole", epochs=3, model=Forgetful))
     train(make_brain(tmp_path / "parts", epochs=1, model=Forgetful))
@@ -93,6 +96,7 @@ def test_resuming_in_the_middle_of_an_epoch_changes_nothing(tmp_path, what, call
     assert whole.history.epochs == parts.history.epochs
 
 
+@pytest.mark.slow
 def test_no_checkpoint_is_taken_between_accumulated_gradients(tmp_path):
     accumulate = {"grad_accumulation_factor": 3}
     whole = train(make_brain(tmp_path / "whole", options=accumulate))
@@ -116,6 +120,7 @@ def test_two_accumulated_batches_equal_one_twice_as_large(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_validation_is_the_same_for_any_batch_size(tmp_path):
     one, three = (
         train(make_brain(tmp_path / f"{size}", epochs=2), eval_size=size)
@@ -269,6 +274,7 @@ def test_a_metric_cannot_be_named_as_the_loss(tmp_path):
         make_brain(tmp_path, select="loss", valid_metrics={"loss": si_sdr_loss})
 
 
+@pytest.mark.slow
 def test_published_figures_are_printed_as_others(tmp_path, capsys):
     published = {"published": {"SSE": {"pesq": [1.3]}}, "published_for": ["0 dB"]}
     brain = train(make_brain(tmp_path, epochs=1, **published))

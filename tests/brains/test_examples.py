@@ -141,6 +141,7 @@ def test_what_is_held_does_not_grow(tmp_path):
         assert len(kept._held) <= 4
 
 
+@pytest.mark.slow
 def test_a_brain_keeps_the_worst_and_best_of_its_test(tmp_path):
     brain = train(make_brain(tmp_path, epochs=1, examples=1))
     toy.evaluate(brain)

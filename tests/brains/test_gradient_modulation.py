@@ -290,6 +290,7 @@ class Enhancement(EnhancementBrain, GradientModulationBrain):
         return losses if stage == sb.Stage.TRAIN else self.weighted_sum(losses)
 
 
+@pytest.mark.slow
 def test_the_enhancement_brain_can_be_combined(tmp_path):
     base = toy.make_brain(tmp_path)
     modulation = Modulation("clean", {"noisy": 0.5}, ["enhancer"], "global")

@@ -11,6 +11,7 @@ from speechbrain_fusion.brains.launch import choose_backend
 pytestmark = pytest.mark.usefixtures("alone")
 
 
+@pytest.mark.slow
 def test_a_run_gets_objects_options_and_a_folder(recipe):
     arguments = ["hparams/base.yaml", "--size=5", "--device", "cpu"]
     hparams, options = start_run(arguments, recipe)
@@ -22,6 +23,7 @@ def test_a_run_gets_objects_options_and_a_folder(recipe):
     assert Path("results/base/log.txt").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("home", ["recipes/binaural", "work/mine"])
 def test_the_command_is_kept_as_it_would_be_typed(recipe, tmp_path, home):
     folder = tmp_path / home

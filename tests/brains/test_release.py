@@ -122,6 +122,7 @@ def test_a_run_without_settings_ends_well(settings, message, tmp_path):
     assert not (tmp_path / "model").exists()
 
 
+@pytest.mark.slow
 def test_a_separator_is_kept_too(tmp_path):
     keep_settings(tmp_path, TALKERS)
     options = {"model": talkers.tiny_separator, "examples": 0}

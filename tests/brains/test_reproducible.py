@@ -166,6 +166,7 @@ def test_the_recipe_killed_in_the_middle_of_an_epoch_gives_the_same_table(
     assert killed.results() == whole_recipe.results()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 4])
 def test_workers_change_nothing(tmp_path, workers):
     def final(count):

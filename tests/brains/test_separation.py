@@ -51,6 +51,7 @@ def test_a_run_leaves_tables_figures_and_talkers_to_listen_to(tmp_path):
     assert {(x.channels, x.samplerate, x.frames) for x in infos} == {(1, 8000, 300)}
 
 
+@pytest.mark.slow
 def test_what_the_gradients_were_like_is_in_history_and_log(tmp_path):
     brain = talkers.train(make_brain(tmp_path))
     log = (tmp_path / "train_log.txt").read_text()
@@ -160,6 +161,7 @@ def test_without_weight_modulation_makes_no_difference(tmp_path):
     assert all(torch.equal(first, other) for other in others)
 
 
+@pytest.mark.slow
 def test_batches_of_like_length_fill_the_seconds(tmp_path):
     brain = make_brain(tmp_path)
     seen = []

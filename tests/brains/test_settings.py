@@ -52,6 +52,7 @@ def test_a_missing_yaml_names_those_that_exist(recipe):
         find_yaml("hparams/fuse.yaml", recipe.parent)
 
 
+@pytest.mark.slow
 def test_a_yaml_may_be_another_one_with_changes(recipe):
     add_yaml(recipe, "child.yaml", "!include:base.yaml\nname: child\nsize: 7\n")
     hparams, _ = start_run(["hparams/child.yaml"], recipe)
@@ -60,6 +61,7 @@ def test_a_yaml_may_be_another_one_with_changes(recipe):
     assert hparams["net"].in_features == 7
 
 
+@pytest.mark.slow
 def test_a_yaml_may_add_keys_to_another_one(recipe):
     child = "!include:base.yaml\nname: child\nrate: 8000\nnet: {bias: false}\n"
     child += "both: [!ref <rate>, !ref <size>]\n"
@@ -73,6 +75,7 @@ def test_a_yaml_may_add_keys_to_another_one(recipe):
         start_run(["hparams/child.yaml", "--rates=16000"], recipe)
 
 
+@pytest.mark.slow
 def test_a_yaml_may_be_another_one_unchanged(recipe):
     add_yaml(recipe, "child.yaml", "!include:base.yaml\n")
     assert start_run(["hparams/child.yaml"], recipe)[0]["size"] == 3
@@ -136,6 +139,7 @@ def test_a_key_that_would_be_taken_for_a_run_option_is_refused(recipe, key):
         start_run(["hparams/taken.yaml"], recipe)
 
 
+@pytest.mark.slow
 def test_a_run_option_may_be_a_key(recipe):
     add_yaml(recipe, "options.yaml", BASE + "max_grad_norm: 1.0\n")
     hparams, _ = start_run(["hparams/options.yaml"], recipe)

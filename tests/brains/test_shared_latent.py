@@ -22,6 +22,7 @@ from tests.brains.unpaired import (
 from tests.ranks import run_ranks
 
 
+@pytest.mark.slow
 def test_a_run_leaves_both_stages_tables_and_pictures(finished):
     folder, _ = finished
     for name in ("terms.png", "latents.png", "test_items.csv", "test_summary.json"):
@@ -248,6 +249,7 @@ def test_validation_is_the_same_for_any_batch_size_and_random_state(tmp_path):
         assert other == pytest.approx(found[0], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_validation_that_is_not_finite_is_no_best_one(tmp_path, monkeypatch):
     brain = make_brain(tmp_path, epochs=2)
     fit_batch = SharedLatentBrain.fit_batch

@@ -96,6 +96,7 @@ NO_STAGE_ONE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "pattern"), NO_STAGE_ONE.values(), ids=NO_STAGE_ONE
 )

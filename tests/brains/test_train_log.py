@@ -13,6 +13,7 @@ def test_the_text_is_upstreams(tmp_path):
     assert not (tmp_path / "tensorboard").exists()
 
 
+@pytest.mark.slow
 def test_tensorboard_shows_the_same_figures_at_their_epochs(tmp_path):
     events = pytest.importorskip(
         "tensorboard.backend.event_processing.event_accumulator"

@@ -109,6 +109,7 @@ def test_no_input_is_overwritten_even_if_nothing_is_its_partner(folders):
     assert (folders / "clean/alone.wav").read_bytes() == b"x"
 
 
+@pytest.mark.slow
 def test_a_pipe_is_not_waited_for(folders):
     (folders / "enhanced/a.flac").unlink()
     os.mkfifo("enhanced/a.flac")

@@ -42,6 +42,7 @@ def test_the_offline_model_takes_any_length(here, models, name):
     )
 
 
+@pytest.mark.slow
 def test_what_cannot_be_exported_is_told(here, models):
     Path("there.onnx").write_bytes(b"mine")
     ran = run("export", "--model", models.binaural, "-o", "there.onnx")

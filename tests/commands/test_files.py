@@ -59,6 +59,7 @@ def test_rate_length_and_format_are_kept(here, models, rate, kind):
         assert getattr(before, fact) == getattr(after, fact)
 
 
+@pytest.mark.slow
 def test_channels_are_enhanced_on_their_own_by_a_model_of_one(here, models):
     assert (
         run("enhance", "stereo.wav", "-o", "2.wav", "--model", models.causal).code == 0

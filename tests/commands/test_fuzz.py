@@ -121,6 +121,7 @@ def recording(rng: Rng) -> bytes:
     return whole if rng.random() < 0.1 else mutated(rng, whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(10))
 def test_any_words(place, models, seed):
     rng = np.random.default_rng(seed)
@@ -155,6 +156,7 @@ def test_any_bytes_in_a_stream(place, models, seed):
         check(run(*arguments, stdin=data), [*arguments, data])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_any_recordings(place, models, seed):
     rng = np.random.default_rng(200 + seed)
@@ -179,6 +181,7 @@ def test_any_recordings(place, models, seed):
             assert path.is_dir() or soundfile.info(path).frames > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_any_recordings_are_scored_or_told(place, seed):
     rng = np.random.default_rng(300 + seed)

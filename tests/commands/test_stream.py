@@ -30,6 +30,7 @@ def expected(folder, data, samples):
     return call(torch.from_numpy(samples.decode(data).copy()), RATE).numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("block", ["20", "2", "7.3", "1000"])
 def test_aligned_it_is_what_enhance_gives(models, encoding, block):
@@ -44,6 +45,7 @@ def test_aligned_it_is_what_enhance_gives(models, encoding, block):
     np.testing.assert_allclose(samples.decode(ran.out), whole, atol=tolerance)
 
 
+@pytest.mark.slow
 def test_otherwise_it_is_late_by_the_latency(models):
     samples = SampleFormat(RATE, 2, "f32le")
     data = samples.encode(noise(500))
@@ -57,6 +59,7 @@ def test_otherwise_it_is_late_by_the_latency(models):
     np.testing.assert_allclose(late[:, 32:], aligned[:, :-32], atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [0, 1, 31, 32, 33, 320, 321])
 def test_as_many_samples_come_as_go(models, count):
     samples = SampleFormat(RATE, 2, "s16le")
@@ -76,6 +79,7 @@ def test_a_model_of_one_takes_each_channel_on_its_own(models):
     np.testing.assert_allclose(samples.decode(ran.out), whole, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_talkers_become_channels(models):
     samples = SampleFormat(RATE, 1, "f32le")
     data = samples.encode(noise(700, 1))
@@ -86,6 +90,7 @@ def test_talkers_become_channels(models):
     np.testing.assert_allclose(talkers, whole, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", ["known", 0, 0x7FFFF000, 0xFFFFFFFF])
 def test_a_wav_gives_a_wav(models, size):
     samples = SampleFormat(RATE, 2, "s16le")
@@ -103,6 +108,7 @@ def test_a_wav_gives_a_wav(models, size):
     np.testing.assert_allclose(read.T, whole, atol=2**-15)
 
 
+@pytest.mark.slow
 def test_a_wav_of_talkers_states_their_length(models):
     file = io.BytesIO()
     soundfile.write(file, noise(400, 1).T, RATE, "PCM_24", format="WAV")
@@ -132,6 +138,7 @@ def test_what_is_clipped_is_told(models, tmp_path, encoding, told):
     assert ("stdout: clipped, its peak was" in ran.err) == told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("odd", [1, 2, 3])
 def test_an_end_within_a_sample_is_told(models, odd):
     data = SampleFormat(RATE, 2, "s16le").encode(noise(330))
@@ -148,6 +155,7 @@ def test_a_cut_wav_is_told(models):
     assert "ends 160 bytes before its header says" in ran.err
 
 
+@pytest.mark.slow
 def test_samples_that_are_no_numbers_become_silence_and_are_told(models):
     samples = SampleFormat(RATE, 2, "f32le")
     signal = noise(640)
@@ -163,6 +171,7 @@ def test_samples_that_are_no_numbers_become_silence_and_are_told(models):
     assert same.out == ran.out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "arguments", "told"),
     [
@@ -185,6 +194,7 @@ def test_a_wav_of_another_rate_is_told(models):
     assert "44100 Hz, expected the model's 16000 Hz" in ran.errors[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("container", ["FLAC", "OGG", "MP3", "AIFF", "CAF", "AU"])
 def test_what_is_compressed_is_not_taken_for_samples(models, container):
     """It would be noise, and a loud one."""

@@ -106,6 +106,7 @@ def test_items_of_one_length_fill_every_batch_but_the_last():
     assert sorted(map(len, batches)) == [2, 8, 8, 8]
 
 
+@pytest.mark.slow
 def test_a_batch_of_mixtures_has_no_more_samples_than_its_bound(manifests):
     mixtures = DynamicMixtures(*manifests, 8000, size=12, speeds=(80, 100, 125))
     batches = DynamicBatches(mixtures.seconds, len(mixtures), 6.0, seed=0)
@@ -209,6 +210,7 @@ def loader(batches: DynamicBatches, **options) -> SaveableDataLoader:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_resumed_loader_goes_on_with_the_same_batches(tmp_path, workers):
     expected = keys(Items(60).batches(), epoch=3)
@@ -268,6 +270,7 @@ class Recorder(sb.Brain):
         self.fit(self.counter, train_set)
 
 
+@pytest.mark.slow
 def test_a_brain_says_the_epoch_and_shows_its_number_of_steps(tmp_path, monkeypatch):
     bars, bar = [], sb.core.tqdm
 

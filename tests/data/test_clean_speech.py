@@ -25,6 +25,7 @@ def items(clips, count, epoch=1):
     return [clips[(epoch, index)] for index in range(count)]
 
 
+@pytest.mark.slow
 def test_clean_clips_are_parts_of_their_recordings(speech, tmp_path):
     clips = CleanSpeech(speech, 16000, size=30, segment=0.5)
     for item in items(clips, 30):

@@ -169,6 +169,7 @@ def test_responses_are_heard_where_no_room_was_recorded(tmp_path, noises):
     prove_disjoint(sets_of(contents_of(tmp_path / "save")), ["room"])
 
 
+@pytest.mark.slow
 def test_simulated_rooms_take_the_place_of_a_folder(tmp_path, noises):
     root = write_daps(tmp_path / "daps", versions=["clean"])
     options = {"simulated_rooms": 3, "segment": 0.45, "counts": {"test": None}}
@@ -268,6 +269,7 @@ def test_options_that_cannot_be_are_refused(tmp_path, given, message):
 # -- Real recordings -----------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_real_talkers_are_in_one_set_each(tmp_path, real_data):
     counts = dict.fromkeys(NAMES, 12)
     sets = load(

@@ -90,6 +90,7 @@ def test_no_sentence_is_said_twice(manifest):
     assert len({row["text"].lower() for row in manifest}) == len(manifest) == 120
 
 
+@pytest.mark.slow
 def test_talkers_differ_in_voice_pitch_and_rate(manifest, utterances):
     voices = {row["talker"]: (row["variant"], row["accent"]) for row in manifest}
     assert len(set(voices.values())) == len(voices)
@@ -103,6 +104,7 @@ def test_talkers_differ_in_voice_pitch_and_rate(manifest, utterances):
     assert len({row["rate"] for row in manifest}) >= 10
 
 
+@pytest.mark.slow
 def test_the_talkers_of_every_split_are_low_and_high(utterances):
     for split in demo.SPLITS:
         signals = [x for path, x in utterances.items() if path.parts[-3] == split]
@@ -146,6 +148,7 @@ def test_the_written_corpus_has_the_shipped_speech(corpus, utterances):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", demo.SPLITS)
 def test_the_written_corpus_has_the_noises(corpus, split):
     paths = {path.stem: path for path in (corpus / "noise" / split).iterdir()}
@@ -205,6 +208,7 @@ def test_noise_is_made_of_the_speech_of_its_own_split(brief, monkeypatch, tmp_pa
     }
 
 
+@pytest.mark.slow
 def test_writing_is_reproducible_and_silent(brief, tmp_path, capfd):
     first, second = (demo.write_demo_corpus(tmp_path / name) for name in "ab")
     assert (first, second) == (tmp_path / "a", tmp_path / "b")
@@ -212,12 +216,14 @@ def test_writing_is_reproducible_and_silent(brief, tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_writing_again_touches_nothing(brief, tmp_path, monkeypatch):
     folder = demo.write_demo_corpus(tmp_path / "corpus")
     monkeypatch.setattr(demo, "_write_speech", lambda folder: pytest.fail("written"))
     assert demo.write_demo_corpus(folder) == folder
 
 
+@pytest.mark.slow
 def test_an_interrupted_write_leaves_nothing(brief, tmp_path, monkeypatch):
     def interrupt(*arguments):
         raise KeyboardInterrupt
@@ -230,6 +236,7 @@ def test_an_interrupted_write_leaves_nothing(brief, tmp_path, monkeypatch):
     assert demo.write_demo_corpus(tmp_path / "corpus").is_dir()
 
 
+@pytest.mark.slow
 def test_an_older_corpus_is_replaced(brief, tmp_path, monkeypatch):
     folder = demo.write_demo_corpus(tmp_path / "corpus")
     expected = contents(folder)
@@ -239,6 +246,7 @@ def test_an_older_corpus_is_replaced(brief, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [folder]
 
 
+@pytest.mark.slow
 def test_an_interrupted_replacement_keeps_the_older_corpus(
     brief, tmp_path, monkeypatch
 ):
@@ -251,6 +259,7 @@ def test_an_interrupted_replacement_keeps_the_older_corpus(
     assert contents(folder) == expected
 
 
+@pytest.mark.slow
 def test_an_empty_folder_is_filled(brief, tmp_path):
     assert (demo.write_demo_corpus(tmp_path) / "speech").is_dir()
 
@@ -262,6 +271,7 @@ def test_a_folder_of_other_things_is_refused(tmp_path):
     assert contents(tmp_path) == {"thesis.txt": b"years of work"}
 
 
+@pytest.mark.slow
 def test_of_two_processes_the_first_one_wins(brief, tmp_path, monkeypatch):
     folder, rename = tmp_path / "corpus", os.rename
 

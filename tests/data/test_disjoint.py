@@ -75,6 +75,7 @@ def test_no_utterance_is_in_two_sets_and_none_is_empty(speakers, scripts, disjoi
         assert {*members} == {*said}
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(1, 3), min_size=3, max_size=6))
 def test_no_other_sides_have_a_larger_smallest_one(sizes):
     rooms = {f"room{number}": size for number, size in enumerate(sizes)}

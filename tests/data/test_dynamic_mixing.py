@@ -45,6 +45,7 @@ def test_a_longer_epoch_begins_as_a_shorter_one(mix):
     assert mix(size=12).plan(1, 7) == mix(size=400).plan(1, 7)
 
 
+@pytest.mark.slow
 def test_workers_and_processes_change_nothing(mix):
     def batches(workers: int, world: int) -> list[torch.Tensor]:
         return [

@@ -228,6 +228,7 @@ def pitches(signals: torch.Tensor, count: int) -> list[int]:
     return [round(peak * 8000 / samples) for peak in peaks]
 
 
+@pytest.mark.slow
 def test_talkers_get_speeds_of_their_own_and_the_noise_keeps_its(tones, save):
     counts = {"train": 60}
     train = load(tones, save, speeds=(90, 100, 110), segment=2.0, counts=counts)

@@ -93,6 +93,7 @@ def test_clean_mixtures_have_tables_without_noise(recordings, tmp_path):
     assert "noise_SNR" not in read_table(folder / "metrics_test_mix_clean.csv")[0]
 
 
+@pytest.mark.slow
 def test_it_is_written_once_and_again_for_other_counts(recordings, tmp_path):
     root = write_librimix(tmp_path / "mine", recordings, COUNTS)
     path = next(root.rglob("train-360/s1/*.wav"))

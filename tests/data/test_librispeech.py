@@ -59,6 +59,7 @@ def test_talkers_are_named_and_noises_have_their_split(corpora, tmp_path):
         assert len(noise) == 3
 
 
+@pytest.mark.slow
 def test_training_mixes_segments_and_the_others_whole_recordings(corpora, tmp_path):
     sets = load(corpora, tmp_path / "save")
     assert {split: len(mixtures) for split, mixtures in sets.items()} == COUNTS

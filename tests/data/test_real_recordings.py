@@ -13,6 +13,7 @@ def manifests(real_data, tmp_path):
     return prepare_recordings(real_data, tmp_path, 8000, 4.0, NOISES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "head",
     [
@@ -47,6 +48,7 @@ def test_scenes_of_real_recordings(real_data, manifests, head):
         assert itd_error(target, mixture, 8000).isfinite().all()
 
 
+@pytest.mark.slow
 def test_a_talker_on_the_left_is_louder_and_earlier_there(real_data, manifests):
     responses = load_responses(real_data / "hrir/mit_kemar_normal_pinna.sofa", 8000)
     scenes = BinauralScenes(

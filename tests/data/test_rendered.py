@@ -179,6 +179,7 @@ def test_levels_stay_at_both_ears(manifests, rate, segment):
 # -- seeds and epochs ----------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_example_follows_from_seed_epoch_and_index(manifests):
     keys = [(epoch, index) for epoch in (1, 2) for index in range(5)]
     first = RenderedScenes(manifests["train"], 8000, 0.25, seed=3)
@@ -242,6 +243,7 @@ def test_options_out_of_range_are_refused(manifests, options):
 # -- as training uses them -----------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_batches_are_those_of_the_keys(manifests, workers):
     scenes = RenderedScenes(manifests["train"], 8000, 1.6, seed=1)

@@ -146,6 +146,7 @@ def test_diffuse_noise_comes_from_all_around_at_different_moments(make):
         assert {source.entry["name"] for source in plan.interferers} == {plan.kind}
 
 
+@pytest.mark.slow
 def test_diffuse_noise_is_incoherent_at_the_ears_and_a_point_is_not(tmp_path):
     coherences = {}
     for name, share in (("diffuse", 1.0), ("point", 0.0)):
@@ -236,6 +237,7 @@ def test_recordings_of_other_rates_sound_the_same(tmp_path, rate):
         assert peak == pytest.approx(expected, abs=1)
 
 
+@pytest.mark.slow
 def test_pauses_are_passed_over(tmp_path):
     speech = np.zeros(10 * RATE)
     speech[7 * RATE : 8 * RATE] = tone(300, RATE, 1.0)

@@ -53,6 +53,7 @@ def test_a_mixture_follows_from_seed_epoch_and_index(files):
     assert not torch.equal(sound, other[(2, 1)].signals["mixture"])
 
 
+@pytest.mark.slow
 def test_workers_and_processes_change_nothing(files):
     def batches(workers: int, world: int) -> torch.Tensor:
         return torch.cat(

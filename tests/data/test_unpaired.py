@@ -108,6 +108,7 @@ def test_every_ten_items_have_so_many_without_speech(files, share):
         assert sum(pure[start : start + 10]) == round(10 * share)
 
 
+@pytest.mark.slow
 def test_without_speech_an_item_is_noise_at_the_level_it_would_have(files, tmp_path):
     mixtures = noisy(files, snr=(0, 20), size=20, clean=files["speech"])
     pure = [item for item in items(mixtures, 20) if item.info["pure_noise"]]

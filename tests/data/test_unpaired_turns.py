@@ -40,6 +40,7 @@ def test_fixed_items_of_a_turn_share_everything_but_the_snr(
     assert len({heard[0].place for heard in turns.values()}) == len(turns)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fixed", [False, True])
 def test_a_mixture_has_its_snr_over_another_noise_that_is_added(files, fixed):
     options = {"clean": files["speech"], "size": 30, "fixed": fixed}

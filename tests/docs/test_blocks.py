@@ -21,6 +21,7 @@ def test_every_block_is_somebodys(page):
     assert [str(x) for x in BLOCKS[page] if x.language not in EXECUTORS] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in BLOCKS if page not in CALLING])
 def test_what_a_page_shows_runs(page, make_reader):
     reader = make_reader(page, with_programs=False)

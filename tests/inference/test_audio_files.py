@@ -90,6 +90,7 @@ def test_the_shortest_files_come_back_as_long(tmp_path, rate, samples):
         assert soundfile.info(str(tmp_path / f"{name}.wav")).frames == samples
 
 
+@pytest.mark.slow
 def test_long_files_are_processed_block_by_block(tmp_path):
     signal = 0.1 * np.random.default_rng(0).standard_normal((100 * 11025, 2))
     source = write(tmp_path / "in.flac", signal, 11025)

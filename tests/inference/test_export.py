@@ -135,6 +135,7 @@ def test_signals_of_any_length_and_batch_come_out_as_in_pytorch(
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("samples", [1, 3, 9])
 def test_a_signal_shorter_than_a_window_comes_out_as_in_pytorch(
     samples: int, tmp_path: Path
@@ -274,6 +275,7 @@ def test_threads_export_one_after_another_and_disturb_nobody(tmp_path: Path) -> 
     assert len([*tmp_path.iterdir()]) == 3
 
 
+@pytest.mark.slow
 def test_export_is_quiet(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")

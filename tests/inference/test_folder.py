@@ -26,6 +26,7 @@ def listed(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", YAMLS)
 def test_what_is_loaded_is_what_was_written(kind, tmp_path):
     path, network = make_run(tmp_path, kind)

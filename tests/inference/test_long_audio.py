@@ -47,6 +47,7 @@ def test_causal_systems_give_what_they_give_for_the_whole(name, samples):
     torch.testing.assert_close(out, whole, atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CAUSAL)
 def test_channels_of_a_causal_system_are_processed_each_on_its_own(name):
     system = SYSTEMS[name]().eval()

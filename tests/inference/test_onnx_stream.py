@@ -67,6 +67,7 @@ def test_steps_and_flush_equal_those_of_the_stream_by_pytorch(
     np.testing.assert_allclose(other.flush(), own.flush().numpy(), rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_whole_stream_equals_the_whole_signal(name: str, files: dict) -> None:
     system, path = files[name]
@@ -78,6 +79,7 @@ def test_a_whole_stream_equals_the_whole_signal(name: str, files: dict) -> None:
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_stream_that_is_reset_begins_anew(files: dict) -> None:
     stream = OnnxStream(files[EARS][1])
     signal = np.random.default_rng(0).standard_normal((2, 203)).astype(np.float32)

@@ -68,6 +68,7 @@ def test_there_is_no_drift_in_minutes():
     assert centre(there[0], system) == pytest.approx(at, abs=2e-6)
 
 
+@pytest.mark.slow
 @given(
     rate=st.sampled_from([*RATES, 1000, 768_000, 12345]),
     system=st.sampled_from([8000, 16000]),

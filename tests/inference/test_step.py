@@ -55,6 +55,7 @@ def by_steps(model, signal, states=None):
     return torch.cat(parts, -1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_pieces_give_what_the_whole_signal_gives(name):
     system = make(name)
@@ -71,6 +72,7 @@ def test_pieces_give_what_the_whole_signal_gives(name):
         assert_near(found, offline(system, signal))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 def test_what_is_remembered_matters(name):
     model = StepModel(make(name))
@@ -87,6 +89,7 @@ def test_what_is_remembered_matters(name):
             assert (one - other).abs().max() > 1e-6, i
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_states_have_one_shape_whatever_the_piece_with_the_batch_first(name):
     model = StepModel(make(name))
@@ -104,6 +107,7 @@ def test_states_have_one_shape_whatever_the_piece_with_the_batch_first(name):
         assert [state.dtype for state in states] == [x.dtype for x in initial]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 def test_nothing_is_remembered_but_in_the_states(name):
     model = StepModel(make(name))
@@ -142,6 +146,7 @@ def test_an_item_of_a_batch_is_on_its_own(name):
     assert_near(y[0], alone[0])
 
 
+@pytest.mark.slow
 def test_threads_do_not_hear_each_other():
     model = StepModel(make("learned_both"))
     signals = torch.randn(4, 1, 2, 400)
@@ -203,6 +208,7 @@ def test_weights_that_have_changed_are_those_of_what_is_prepared_next(name):
     assert_near(after, advanced(model.advance, model, piece.double()), 1e-12)
 
 
+@pytest.mark.slow
 def test_what_is_prepared_does_not_keep_the_system():
     system = make("learned_both")
     prepared, alive = StepModel(system).prepare(1), weakref.ref(system)
@@ -212,6 +218,7 @@ def test_what_is_prepared_does_not_keep_the_system():
     assert alive() is None
 
 
+@pytest.mark.slow
 def test_threads_prepare_one_after_another():
     system, found = make("learned_both"), {}
     model = StepModel(system)

@@ -71,6 +71,7 @@ def test_cuts_of_any_length_found_by_hypothesis(name):
     check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 def test_one_sample_a_step_and_all_at_once(name):
     system = make(name)
@@ -100,6 +101,7 @@ def test_steps_that_are_prepared_for_give_the_same(name, odd):
         stream.reset()
 
 
+@pytest.mark.slow
 def test_items_that_are_prepared_for_begin_anew_alone():
     system = make("learned_both")
     stream, sizes = Stream(system, batch=2, block=4 * system.hop), 4 * system.hop
@@ -166,6 +168,7 @@ def test_output_comes_as_soon_as_it_may(name):
 # -- several streams -------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "prepared"),
     [(name, False) for name in (*KINDS, "branches_both_cumulative", "long_taps")]

@@ -54,6 +54,7 @@ def test_talkers_keep_their_outputs_for_ten_minutes(talkers, leak, noise):
     assert on_own_output(own, separated(own, system, noise), 0.02 + noise)
 
 
+@pytest.mark.slow
 def test_what_is_separated_exactly_is_exact_throughout():
     own = conversation(600, RATE, seed=5)
     found = separated(own, Bands())
@@ -63,6 +64,7 @@ def test_what_is_separated_exactly_is_exact_throughout():
     assert error < 1e-2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("overlap", [0.25, CHUNK / 3])
 def test_any_overlap_and_conversation_will_do(seed, overlap):

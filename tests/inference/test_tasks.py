@@ -114,6 +114,7 @@ def test_padded_batches_give_what_each_gives_alone(kind, models):
         torch.testing.assert_close(result, alone, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["two_branch", "shared_latent", "mask"])
 @pytest.mark.parametrize("factor", [0.01, 30.0])
 def test_these_networks_do_the_same_at_any_level(kind, factor, models):

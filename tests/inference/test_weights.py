@@ -143,6 +143,7 @@ def test_parameters_are_read_as_tensors_are(tmp_path):
     assert torch.equal(read_weights(tmp_path / "a.ckpt")["a"], torch.ones(3))
 
 
+@pytest.mark.slow
 def test_damaged_weights_are_refused_or_read(original, tmp_path):
     """Any byte may be another; parameters are never other than they were."""
     good, path = (original / "model.ckpt").read_bytes(), tmp_path / "model.ckpt"

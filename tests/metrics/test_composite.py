@@ -139,6 +139,7 @@ def weigh(level: np.ndarray, slope: np.ndarray) -> np.ndarray:
     return np.array(weights)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [8000, 11025, 16000])
 def test_parts_are_what_words_say_of_each_frame(rate):
     clean, noisy = pair(rate // 3)
@@ -160,6 +161,7 @@ def test_muting_is_no_way_to_a_better_score():
     assert found > llr(clean, noisy, 16000).item()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("samples", [3570 + 120 * 3, 3600 + 120 * 10])
 def test_ninety_five_percent_are_rounded_as_in_matlab(samples):
     clean, noisy = pair(samples)

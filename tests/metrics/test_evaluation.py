@@ -84,6 +84,7 @@ def test_two_files_of_one_name_are_refused(trio):
         match_files(trio / "clean", trio / "enhanced")
 
 
+@pytest.mark.slow
 def test_values_are_those_of_the_functions(trio):
     evaluation = evaluate_files(pairs_of(trio), jobs=1)
     row = evaluation.table.to_rows()[0]

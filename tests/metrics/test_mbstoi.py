@@ -47,6 +47,7 @@ def test_reference_values(case):
     assert score.item() == pytest.approx(case["mbstoi"], abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [8000, 10000, 16000])
 def test_reference_values_in_a_padded_batch(rate):
     cases = [case for case in CASES if case["rate"] == rate]
@@ -109,6 +110,7 @@ def test_clean_speech_is_intelligible():
     assert mbstoi(clean, clean, RATE).item() == pytest.approx(1.0, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_less_noise_is_more_intelligible():
     scores = [
         np.mean([mbstoi(*scene(snr, seed=s), RATE).item() for s in range(3)])

@@ -53,6 +53,7 @@ def test_the_extended_measure_leaves_the_random_state_alone():
     assert (np.random.get_state()[1] == before).all()  # noqa: NPY002
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", [pesq, stoi])
 def test_processes_keep_the_order(metric):
     clean, noisy = pair(items=3)
@@ -62,6 +63,7 @@ def test_processes_keep_the_order(metric):
     assert torch.equal(metric(clean, noisy, RATE, jobs=2), alone)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", [pesq, stoi, estoi])
 def test_padding_does_not_matter(metric):
     clean, noisy = pair(seconds=2)
@@ -105,6 +107,7 @@ def test_pesq_names_its_rates():
         pesq(torch.zeros(1, 9), torch.zeros(1, 9), 44100)
 
 
+@pytest.mark.slow
 def test_real_speech_scores_fall_with_noise():
     if "SBF_REAL_DATA" not in os.environ:
         pytest.skip("SBF_REAL_DATA names no folder of recordings")

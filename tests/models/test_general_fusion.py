@@ -117,6 +117,7 @@ def test_conservation_needs_one_rate_for_all_weights():
     assert drift[0] > 0.05 * change
 
 
+@pytest.mark.slow
 def test_equal_norms_do_not_equal_the_scales_of_inputs():
     """What is conserved are norms: a weaker input's latent stays the weaker."""
     x, y = draw(right=0.5)

@@ -76,6 +76,7 @@ def test_it_can_be_moved_and_cast():
     assert make().double()(noise().double()).dtype == torch.float64
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mask", ["ratio", "complex"])
 def test_it_learns_to_remove_a_tone(mask):
     torch.manual_seed(0)

@@ -75,6 +75,7 @@ def test_silence_stays_silent(process):
     assert (process(silence, silence) == 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("process", [iterative_wiener, spectral_subtraction])
 def test_what_is_not_finite_stops_nothing(process):
     pytest.importorskip("pyroomacoustics")

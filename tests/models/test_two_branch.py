@@ -194,6 +194,7 @@ def test_plain_convolutions_stand_where_expert_blocks_do():
     assert later.abs().max() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["batch", "layer"])
 def test_lengths_of_one_change_nothing(norm):
     one, other = make(norm=norm), make(norm=norm)

@@ -62,6 +62,7 @@ def test_upstreams_weights_give_upstreams_masks(kind, frames):
     torch.testing.assert_close(ours(x), expected, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MASKERS)
 @pytest.mark.parametrize("frames", [(47, 23), (60, 1), (26, 25), (41, 35)])
 def test_an_item_of_a_padded_batch_gives_what_it_gives_alone(kind, frames):

@@ -34,6 +34,7 @@ def test_a_comparison_is_written_and_goes_on_where_it_stopped(tmp_path, recordin
     assert "Difference from independent" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

@@ -253,6 +253,7 @@ BAD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("changes", "pattern"), BAD.values(), ids=BAD)
 def test_bad_input_is_named_before_training(run_here, tree, changes, pattern):
     with pytest.raises(Exception, match=pattern) as caught:
@@ -293,6 +294,7 @@ SPOILT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("spoil", "pattern"), SPOILT.values(), ids=SPOILT)
 def test_bad_files_are_named_before_training(run_here, tmp_path, spoil, pattern):
     folder = write_tree(tmp_path / "librimix", count=2, tables=False)

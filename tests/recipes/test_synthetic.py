@@ -84,6 +84,7 @@ def test_redundant_inputs_help_both(summary):
         assert errors[2] < 0.01
 
 
+@pytest.mark.slow
 def test_fusion_evens_out_the_variances_of_what_it_learns(summary):
     fused = find(summary, "product", "fusion", 0.0)
     independent = find(summary, "product", "independent", 0.0)
@@ -130,6 +131,7 @@ def test_divergence_is_an_error():
         synthetic.measure(student, *synthetic.draw_data(0, 0.0, "copy"))
 
 
+@pytest.mark.slow
 def test_command_writes_table_and_picture(tmp_path, capsys):
     synthetic.main([*SMALL, "--output_folder", str(tmp_path / "out")])
     with open(tmp_path / "out" / "runs.csv") as file:

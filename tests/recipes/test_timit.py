@@ -198,6 +198,7 @@ BAD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("changes", "pattern"), BAD.values(), ids=BAD)
 def test_bad_input_is_named_before_training(
     corpus, run_here, tmp_path, changes, pattern
@@ -217,6 +218,7 @@ def test_an_error_ends_the_process_with_one_line_that_names_it(corpus, tmp_path)
     assert f"{silent}: " in last_line(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["compare", "compare_compact"])
 def test_compared_networks_are_what_their_names_say(file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

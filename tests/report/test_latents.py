@@ -49,6 +49,7 @@ def test_distance_is_in_units_of_the_clean_spread():
     assert apart(5 * clean, 5 * clean + 5) == pytest.approx(apart(clean, clean + 1))
 
 
+@pytest.mark.slow
 def test_pictures_are_drawn(tmp_path):
     latents = torch.randn(3, 50, 6).unbind()
     named = dict(zip(("clean", "noisy, before", "noisy, after"), latents, strict=True))

@@ -43,6 +43,7 @@ def png_size(path):
     return struct.unpack(">II", data[16:24])
 
 
+@pytest.mark.slow
 def test_a_report_writes_every_file_that_it_names(tmp_path):
     lines = write_report(tmp_path, make_table(), HISTORY, make_example(), RATE)
     files = ("test_items.csv", "test_summary.json", "history.json", "run.png")
@@ -82,6 +83,7 @@ def test_a_condition_lists_its_values(tmp_path):
     assert {"wind", "rain"} <= set("\n".join(lines).split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [1, 2, 4])
 def test_the_figure_is_a_picture(tmp_path, channels):
     draw_run(tmp_path / "run.png", HISTORY, make_example(channels), RATE)
@@ -90,18 +92,21 @@ def test_the_figure_is_a_picture(tmp_path, channels):
     assert height > 500
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("history", [[], HISTORY[:1]])
 def test_the_figure_does_with_little_history(tmp_path, history):
     draw_run(tmp_path / "run.png", history, make_example(), RATE)
     assert png_size(tmp_path / "run.png")
 
 
+@pytest.mark.slow
 def test_a_silent_output_is_drawn(tmp_path):
     example = {kind: torch.zeros(2, 4000) for kind in make_example()}
     draw_run(tmp_path / "run.png", HISTORY, example, RATE)
     assert png_size(tmp_path / "run.png")
 
 
+@pytest.mark.slow
 def test_drawing_does_not_flood_the_log(tmp_path, caplog):
     with caplog.at_level(logging.DEBUG):
         draw_run(tmp_path / "run.png", HISTORY, make_example(), RATE)
