@@ -51,7 +51,7 @@ def script(row: dict | None = None, then: str = "") -> str:
     """Write a script that notes that it ran, gives a row and then does something."""
     line = json.dumps({**ROW, **(row or {})}) + "\n"
     return f"""
-import os, sys
+import os, signal, sys
 open("ran.txt", "a").write(sys.argv[0] + "\\n")
 open(os.environ["BENCHMARK_ROWS"], "a").write({line!r})
 {then}

@@ -94,7 +94,9 @@ def test_one_that_fails_is_reported_and_stops_no_other(run, declared):
     scripts = {
         "good": script(),
         "bad": script(then="print('almost'); sys.exit('no more paper')"),
-        "late": script(then="import time; print('begun', flush=True); time.sleep(60)"),
+        "late": script(
+            then="import signal; print('begun', flush=True); signal.pause()"
+        ),
         "other": script(),
     }
     status, table, results = run(declared(scripts), "--limit", "0.03")

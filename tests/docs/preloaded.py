@@ -4,7 +4,7 @@ Most of a short command's time is its imports. `start` begins a server and write
 programs `python`, `torchrun` and `speechbrain-fusion` that let it do their work: the
 scripts run as they would, in a process, folder and environment of their own.
 
-As a script: preloaded.py serve SOCKET; preloaded.py run SOCKET ARGUMENTS.
+As a script: preloaded.py serve HANDLE; preloaded.py run SOCKET ARGUMENTS.
 """
 
 import array
@@ -14,7 +14,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 PROGRAM = """\
@@ -43,12 +42,13 @@ def start(folder: Path) -> "subprocess.Popen[bytes]":
         values = {"python": sys.executable, "here": here, "socket": address}
         path.write_text(PROGRAM.format(arguments=arguments, **values))
         path.chmod(0o755)
-    command = [sys.executable, __file__, "serve", address]
-    server = subprocess.Popen(command, start_new_session=True)
-    while not os.path.exists(address):
-        assert server.poll() is None, "the server ended"
-        time.sleep(0.05)
-    return server
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(address)
+        # who asks before the server has imported everything waits for it
+        listener.listen(16)
+        handle = listener.fileno()
+        command = [sys.executable, __file__, "serve", str(handle)]
+        return subprocess.Popen(command, start_new_session=True, pass_fds=[handle])
 
 
 # -- the programs ------------------------------------------------------------------
@@ -81,15 +81,12 @@ def ask(address: str, python: str, arguments: list[str]) -> int:
 # -- the server --------------------------------------------------------------------
 
 
-def serve(address: str) -> None:
-    """Answer requests, each in a process of its own, until the end."""
+def serve(handle: int) -> None:
+    """Answer requests to a listening socket, each in a process, until the end."""
     preload()
     # children are waited for by those that fork them
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(address + ".new")
-        listener.listen(16)
-        os.rename(address + ".new", address)
+    with socket.socket(fileno=handle) as listener:
         while True:
             channel, _ = listener.accept()
             if os.fork() == 0:
@@ -171,4 +168,4 @@ def work(request: dict, handles: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[2])
+    serve(int(sys.argv[2]))

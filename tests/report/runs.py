@@ -14,10 +14,10 @@ SIGNALS = ("mixture", "enhanced", "target")
 # A signal's tone begins here and rises so much a second: pitch tells signal and time
 START = {"mixture": 500.0, "enhanced": 2600.0, "target": 4700.0}
 RISE = 600.0
-SETTINGS = """# From /srv/somebody/work/recipes/binaural/hparams/common.yaml
+SETTINGS = """# From /srv/somebody/project/recipes/binaural/hparams/common.yaml
 name: fusion
 seed: 1234
-output_folder: /srv/somebody/work/results/binaural/fusion
+output_folder: /srv/somebody/project/results/binaural/fusion
 sample_rate: 16000
 select: si_sdr
 valid_metrics:

@@ -293,14 +293,14 @@ def test_numbers_have_as_many_decimals_as_tell_something():
 
 def test_paths_lose_what_is_of_one_machine():
     text = (
-        "a: /srv/me/data/x.wav, b: '/srv/me/work/results/' "
+        "a: /srv/me/data/x.wav, b: '/srv/me/project/results/' "
         "c @ file:///tmp/w/p-1.whl#sha256=ab"
     )
     found = without_machine(text)
     for part in ("/home", "me/", "/tmp"):
         assert part not in found
     assert "…/data/x.wav" in found
-    assert "…/work/results" in found
+    assert "…/project/results" in found
     for kept in ("recipes/timit/train.py", "1/2", "https://a.org/b/c/d", "<a>/b", "/"):
         assert without_machine(kept) == kept
 
