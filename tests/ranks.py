@@ -33,8 +33,19 @@ def torchrun(count: int, script: Path | str, arguments: Sequence, folder: Path) 
     return done.stdout
 
 
+# what the script leaves must be gone before its process group may end
+IN_A_GROUP = """
+import runpy
+from speechbrain_fusion.brains.launch import leave_group
+
+runpy.run_path({script!r}, run_name="__main__")
+leave_group()
+"""
+
+
 def run_ranks(text: str, folder: Path) -> None:
     """Run a script's text as two processes; it asserts what it finds itself."""
-    script = folder / "ranks.py"
+    script, launched = folder / "ranks.py", folder / "in_a_group.py"
     script.write_text(text)
-    torchrun(2, script, (), folder)
+    launched.write_text(IN_A_GROUP.format(script=str(script)))
+    torchrun(2, launched, (), folder)

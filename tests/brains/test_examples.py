@@ -187,7 +187,6 @@ for _, index in EpochSampler(7, 1, 0, train=False):
 for state in gather(table.state()):
     table.merge(state)
 kept.close(table)
-distributed.destroy_process_group()
 """
 
 

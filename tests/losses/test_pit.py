@@ -251,7 +251,6 @@ values = torch.tensor([[-1.0, -2.0, -40.0], [-50.0, -60.0, -6.0]])
 own = values[torch.distributed.get_rank()]
 value = mean_over_ranks(*sum_above(own, -30.0))
 torch.distributed.all_reduce(value)
-torch.distributed.destroy_process_group()  # else its threads may abort the exit
 assert value / 2 == -3.0, value
 """
 
