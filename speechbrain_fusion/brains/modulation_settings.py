@@ -9,6 +9,10 @@ from typing import Any
 from torch import Tensor
 
 from speechbrain_fusion.brains.modulation import GRANULARITIES
+from speechbrain_fusion.nnet.options import check_option
+
+# What a YAML calls it
+KEY = "gradient_modulation"
 
 
 @dataclass(frozen=True)
@@ -52,10 +56,7 @@ class Modulation:
             isinstance(self.main, str) and bool(self.main),
             f"main: expected the name of the main loss, got {self.main!r}",
         )
-        _expect(
-            self.granularity in GRANULARITIES,
-            f"granularity: expected one of {GRANULARITIES}, got {self.granularity!r}",
-        )
+        check_option(f"{KEY}.granularity", self.granularity, GRANULARITIES)
         _expect(
             isinstance(self.symmetric, bool),
             f"symmetric: expected true or false, got {self.symmetric!r}",
@@ -93,14 +94,10 @@ class Modulation:
             return settings
         known = [key.name for key in fields(cls)]
         if not isinstance(settings, Mapping | None):
-            raise ValueError(
-                f"gradient_modulation: expected keys {known}, got {settings!r}"
-            )
+            raise ValueError(f"{KEY}: expected keys {known}, got {settings!r}")
         unknown = sorted(set(settings or {}) - set(known))
         if unknown:
-            raise ValueError(
-                f"gradient_modulation: expected keys {known}, got {unknown}"
-            )
+            raise ValueError(f"{KEY}: expected keys {known}, got {unknown}")
         return cls(**(settings or {}))
 
     def weigh(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -156,4 +153,4 @@ class Modulation:
 def _expect(given: bool, otherwise: str) -> None:
     """Refuse what a YAML says, naming the key."""
     if not given:
-        raise ValueError(f"gradient_modulation.{otherwise}")
+        raise ValueError(f"{KEY}.{otherwise}")

@@ -92,15 +92,15 @@ def process(
         frames = None if source.size is None else source.size // source.samples.frame
         stdout.write(wav_header(sent, None if frames is None else frames * sent.frame))
         stdout.flush()
-    heard = Heard(source, options.block, model.system.inputs, model.device)
+    reader = BlockReader(source, options.block, model.system.inputs, model.device)
     peak = 0.0
-    for block in outputs(stream, heard.signals(stdin), options.align):
+    for block in outputs(stream, reader.signals(stdin), options.align):
         samples = block.flatten(0, 1).cpu().numpy()
         peak = max(peak, float(np.abs(samples).max(initial=0.0)))
         stdout.write(sent.encode(samples))
         stdout.flush()
     if not options.quiet:
-        heard.warn()
+        reader.warn()
         if peak > 1 and sent.encoding != "f32le":
             tell_warning(f"stdout: clipped, its peak was {peak:.4g}")
     return DONE
@@ -163,7 +163,7 @@ def outputs(stream: Stream, signals: Iterable[Tensor], align: bool) -> Iterator[
         yield stream.flush()[..., drop:]
 
 
-class Heard:
+class BlockReader:
     """Read a source block by block, and keep count of what was wrong with it.
 
     Arguments

@@ -12,6 +12,7 @@ import scipy.fft
 import scipy.signal
 
 from speechbrain_fusion.data.audio import PEAK
+from speechbrain_fusion.nnet.options import choose
 
 LEVEL = 0.05
 """RMS of every noise, relative to full scale (-26 dB)."""
@@ -372,7 +373,6 @@ def synthetic_noise(
     >>> synthetic_noise("engine", 16000, 16000, generator, fundamental=50.0).shape
     (16000,)
     """
-    if kind not in KINDS:
-        raise ValueError(f"unknown noise {kind!r}: expected one of {', '.join(KINDS)}")
+    make = choose("kind", kind, KINDS)
     source = {"speech": speech} if kind in _FROM_SPEECH else {}
-    return KINDS[kind](samples, rate, generator, **source, **options)
+    return make(samples, rate, generator, **source, **options)

@@ -31,7 +31,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from speechbrain_fusion.losses.signal import check_pair, valid_samples
+from speechbrain_fusion.losses.signal import check_pair
+from speechbrain_fusion.nnet.padding import valid_samples
 from speechbrain_fusion.nnet.precision import single_pair
 from speechbrain_fusion.nnet.shapes import check_axes
 

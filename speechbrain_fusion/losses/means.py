@@ -2,7 +2,8 @@
 
 from torch import Tensor
 
-from speechbrain_fusion.losses.signal import reduced, valid_samples
+from speechbrain_fusion.losses.signal import reduced
+from speechbrain_fusion.nnet.padding import valid_samples
 
 
 def valid_mean(x: Tensor, lengths: Tensor | None, reduction: str) -> Tensor:

@@ -24,14 +24,9 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch import distributed as dist
 
-from speechbrain_fusion.losses.signal import (
-    FLOOR,
-    REDUCTIONS,
-    check_pair,
-    own_samples,
-)
+from speechbrain_fusion.losses.signal import FLOOR, REDUCTIONS, check_pair
 from speechbrain_fusion.nnet.options import check_option
-from speechbrain_fusion.nnet.padding import blank
+from speechbrain_fusion.nnet.padding import blank, own_samples
 from speechbrain_fusion.nnet.shapes import check_axes
 
 ENUMERATED = 3  # talkers; 3! sums are faster than a copy to the host, 4! are not

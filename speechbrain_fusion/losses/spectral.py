@@ -18,14 +18,14 @@ import torch
 from torch import Tensor
 
 from speechbrain_fusion.losses.means import valid_mean
-from speechbrain_fusion.losses.signal import (
-    channels_as_items,
-    check_pair,
-    reduced,
-    valid_samples,
-)
+from speechbrain_fusion.losses.signal import check_pair, reduced
 from speechbrain_fusion.nnet.compressed_stft import FLOOR, compress, modulus
-from speechbrain_fusion.nnet.padding import blank_frames, valid_steps
+from speechbrain_fusion.nnet.padding import (
+    blank_frames,
+    channels_as_items,
+    valid_samples,
+    valid_steps,
+)
 from speechbrain_fusion.nnet.precision import single
 from speechbrain_fusion.nnet.resolutions import FFT_SIZES, MultiResolutionSTFT
 from speechbrain_fusion.nnet.shapes import check_axes

@@ -47,7 +47,7 @@ def composite(
     lengths : torch.Tensor, optional
         Relative lengths in (0, 1], shape [batch]; None for all of it.
     jobs : int, optional
-        Processes for PESQ; 1 stays in this one, None takes one per CPU.
+        Processes for PESQ, as `pesq` takes them.
 
     Returns
     -------

@@ -18,14 +18,17 @@ from pesq import PesqError
 from pesq import pesq as pesq_score
 from torch import Tensor
 
-from speechbrain_fusion.losses.signal import check_pair, valid_samples
+from speechbrain_fusion.losses.signal import check_pair
 from speechbrain_fusion.metrics.signal import SILENCE
+from speechbrain_fusion.nnet.padding import valid_samples
 
 Score = Callable[[np.ndarray, np.ndarray], float]
 
 PESQ_MODES = {8000: "nb", 16000: "wb"}
 # The ITU code overruns a table of 50 utterances, which are at least 0.4 s apart.
 LONGEST_PESQ = 20.0
+# Seconds of sound for each process: less is scored before the process has started.
+WORTH_A_PROCESS = 10.0
 # 31 frames of 256 samples, half overlapping, at 10 kHz.
 SHORTEST_STOI = 0.4096
 
@@ -86,6 +89,7 @@ def _score_items(
     score: Score,
     reference: Tensor,
     estimate: Tensor,
+    rate: int,
     lengths: Tensor | None,
     jobs: int | None,
 ) -> Tensor:
@@ -101,7 +105,10 @@ def _score_items(
             strict=True,
         )
     ]
-    workers = max(1, min(jobs or joblib.cpu_count(), len(pairs)))
+    if jobs is None:
+        seconds = sum(s.size for s, _ in pairs) / rate
+        jobs = min(joblib.cpu_count(), int(seconds / WORTH_A_PROCESS))
+    workers = max(1, min(jobs, len(pairs)))
     scores = joblib.Parallel(workers)(joblib.delayed(score)(*pair) for pair in pairs)
     values = torch.tensor(scores, dtype=torch.float64, device=reference.device)
     return values.view(leading)
@@ -131,7 +138,8 @@ def pesq(
     lengths : torch.Tensor, optional
         Relative lengths in (0, 1], shape [batch]; None for all of it.
     jobs : int, optional
-        Processes; 1 stays in this one, None takes one per CPU.
+        Processes; 1 stays in this one, None takes one per 10 s of sound and at most
+        one per CPU.
 
     Returns
     -------
@@ -156,7 +164,7 @@ def pesq(
     if rate not in PESQ_MODES:
         raise ValueError(f"PESQ knows 8000 (nb) and 16000 Hz (wb), got {rate} Hz")
     score = functools.partial(_pesq_item, rate=rate)
-    return _score_items(score, reference, estimate, lengths, jobs)
+    return _score_items(score, reference, estimate, rate, lengths, jobs)
 
 
 def stoi(
@@ -182,7 +190,8 @@ def stoi(
     extended : bool
         ESTOI instead.
     jobs : int, optional
-        Processes; 1 stays in this one, None takes one per CPU.
+        Processes; 1 stays in this one, None takes one per 10 s of sound and at most
+        one per CPU.
 
     Returns
     -------
@@ -207,7 +216,7 @@ def stoi(
     tensor([1.], dtype=torch.float64)
     """
     score = functools.partial(_stoi_item, rate=rate, extended=extended)
-    return _score_items(score, reference, estimate, lengths, jobs)
+    return _score_items(score, reference, estimate, rate, lengths, jobs)
 
 
 def estoi(
@@ -230,7 +239,8 @@ def estoi(
     lengths : torch.Tensor, optional
         Relative lengths in (0, 1], shape [batch]; None for all of it.
     jobs : int, optional
-        Processes; 1 stays in this one, None takes one per CPU.
+        Processes; 1 stays in this one, None takes one per 10 s of sound and at most
+        one per CPU.
 
     Returns
     -------

@@ -11,7 +11,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from speechbrain_fusion.losses.signal import valid_samples
 from speechbrain_fusion.nnet import (
     LearnedFilterbank,
     PointwiseConv,
@@ -21,7 +20,7 @@ from speechbrain_fusion.nnet import (
 )
 from speechbrain_fusion.nnet.filterbank import ACTIVATIONS
 from speechbrain_fusion.nnet.options import check_option, choose
-from speechbrain_fusion.nnet.padding import valid_steps
+from speechbrain_fusion.nnet.padding import valid_samples, valid_steps
 from speechbrain_fusion.nnet.prelu import PReLU
 from speechbrain_fusion.nnet.shapes import check_axes
 from speechbrain_fusion.nnet.streaming import along, current_memory

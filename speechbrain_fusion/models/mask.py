@@ -12,12 +12,12 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from speechbrain_fusion.losses.signal import channels_as_items, check_pair
+from speechbrain_fusion.losses.signal import check_pair
 from speechbrain_fusion.models.shared_latent import MIXTURE_CHANNELS
-from speechbrain_fusion.models.speech_autoencoder import hear
+from speechbrain_fusion.models.speech_autoencoder import encoder_input
 from speechbrain_fusion.nnet.compressed_stft import compress
 from speechbrain_fusion.nnet.options import check_option
-from speechbrain_fusion.nnet.padding import blank_frames
+from speechbrain_fusion.nnet.padding import blank_frames, channels_as_items
 from speechbrain_fusion.nnet.precision import single
 from speechbrain_fusion.nnet.resolutions import FFT_SIZES, MultiResolutionSTFT
 from speechbrain_fusion.nnet.spectral_stack import SpectralLayer, SpectralStack
@@ -124,12 +124,12 @@ class MaskEnhancer(nn.Module):
         """
         check_pair(mixture, mixture, lengths)
         flat, count = channels_as_items(mixture, lengths)
-        heard = hear(self.stft, flat, count)
-        latent = self.encoder(heard.features, heard.valid)
-        y = single(blank_frames(self.decoder(latent, heard.valid), heard.valid)).mT
-        masked = self._masked(y, compress(heard.spectrum, 1 / self.stft.compression))
+        given = encoder_input(self.stft, flat, count)
+        latent = self.encoder(given.features, given.valid)
+        y = single(blank_frames(self.decoder(latent, given.valid), given.valid)).mT
+        masked = self._masked(y, compress(given.spectrum, 1 / self.stft.compression))
         masked = compress(masked, self.stft.compression)
-        estimate = self.stft.synthesize(masked, flat.shape[-1], count) / heard.gain
+        estimate = self.stft.synthesize(masked, flat.shape[-1], count) / given.gain
         return estimate.view(mixture.shape).to(mixture.dtype)
 
     def _masked(self, y: Tensor, noisy: Tensor) -> Tensor:

@@ -19,12 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from speechbrain_fusion.losses.signal import (
-    channels_as_items,
-    check_pair,
-    valid_samples,
-)
+from speechbrain_fusion.losses.signal import check_pair
 from speechbrain_fusion.nnet.compressed_stft import CompressedSTFT
+from speechbrain_fusion.nnet.padding import channels_as_items, valid_samples
 from speechbrain_fusion.nnet.shapes import check_axes
 
 TINY = 1e-12

@@ -19,17 +19,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from speechbrain_fusion.losses.signal import check_pair, own_samples
+from speechbrain_fusion.losses.signal import check_pair
 from speechbrain_fusion.models.joint import JointInputs, joint_passes
 from speechbrain_fusion.models.speech_autoencoder import (
     SpeechAutoencoder,
-    hear,
+    encoder_input,
     join,
 )
 from speechbrain_fusion.nnet.compressed_stft import modulus
 from speechbrain_fusion.nnet.level import to_unit_power
 from speechbrain_fusion.nnet.options import check_option
-from speechbrain_fusion.nnet.padding import blank_frames
+from speechbrain_fusion.nnet.padding import blank_frames, own_samples
 from speechbrain_fusion.nnet.precision import single
 from speechbrain_fusion.nnet.spectral_stack import SpectralStack
 
@@ -185,14 +185,14 @@ class SharedLatentEnhancer(nn.Module):
             return joint_passes(self, mixture, joint)
         check_pair(mixture, mixture, lengths)
         stft, count = self.speech.stft, own_samples(mixture, lengths)
-        heard = hear(stft, mixture, count)
-        latent = self.encode(heard.features, heard.valid)
-        decoded = self.speech.decode(latent, heard.valid)
-        amplitude = self._at_level(decoded.amplitude, modulus(heard.spectrum))
+        given = encoder_input(stft, mixture, count)
+        latent = self.encode(given.features, given.valid)
+        decoded = self.speech.decode(latent, given.valid)
+        amplitude = self._at_level(decoded.amplitude, modulus(given.spectrum))
         own = self.noisy_phase if noisy_phase is None else noisy_phase
-        spectrum = join(amplitude, None if own else decoded.phase, heard.spectrum)
+        spectrum = join(amplitude, None if own else decoded.phase, given.spectrum)
         estimate = stft.synthesize(spectrum, mixture.shape[-1], count)
-        return (estimate / heard.gain).to(mixture.dtype)
+        return (estimate / given.gain).to(mixture.dtype)
 
     def _at_level(self, amplitude: Tensor, noisy: Tensor) -> Tensor:
         """Bring decoded amplitudes nearest to the mixture's, and bound them by it."""

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from speechbrain_fusion.losses.signal import check_pair, own_samples
+from speechbrain_fusion.losses.signal import check_pair
 from speechbrain_fusion.nnet.compressed_stft import FLOOR, modulus
 from speechbrain_fusion.nnet.level import to_unit_power
-from speechbrain_fusion.nnet.padding import blank_frames
+from speechbrain_fusion.nnet.padding import blank_frames, own_samples
 from speechbrain_fusion.nnet.precision import single
 from speechbrain_fusion.nnet.resolutions import FFT_SIZES, MultiResolutionSTFT
 from speechbrain_fusion.nnet.spectral_stack import SpectralStack
@@ -68,8 +68,8 @@ class Rebuilt(NamedTuple):
     lengths: Tensor | None
 
 
-class Heard(NamedTuple):
-    """Signals as encoders hear them: at unit power, in float32 (or float64).
+class EncoderInput(NamedTuple):
+    """Signals as encoders take them: at unit power, in float32 (or float64).
 
     Attributes
     ----------
@@ -187,7 +187,7 @@ class SpeechAutoencoder(nn.Module):
         """
         check_pair(signal, signal, lengths)
         count = own_samples(signal, lengths)
-        unit, _, spectrum, features, valid = hear(self.stft, signal, count)
+        unit, _, spectrum, features, valid = encoder_input(self.stft, signal, count)
         latent = self.encode(features, valid)
         decoded = self.decode(latent, valid, self.training)
         estimate = again = None
@@ -285,7 +285,9 @@ class SpeechAutoencoder(nn.Module):
         return latent + self.latent_noise * torch.randn_like(latent)
 
 
-def hear(stft: MultiResolutionSTFT, signal: Tensor, count: Tensor | None) -> Heard:
+def encoder_input(
+    stft: MultiResolutionSTFT, signal: Tensor, count: Tensor | None
+) -> EncoderInput:
     """Analyse signals at unit power.
 
     Arguments
@@ -299,19 +301,21 @@ def hear(stft: MultiResolutionSTFT, signal: Tensor, count: Tensor | None) -> Hea
 
     Returns
     -------
-    Heard
+    EncoderInput
         Signal, gain, spectrum, features and valid frames.
 
     Example
     -------
     >>> stft = MultiResolutionSTFT((512, 256), 128)
-    >>> hear(stft, torch.randn(3, 8001), None).features.shape
+    >>> encoder_input(stft, torch.randn(3, 8001), None).features.shape
     torch.Size([3, 386, 65])
     """
     unit, gain = to_unit_power(signal, count)
     spectrum = stft.analyze(unit, count)
     features = stft.features(unit, count, spectrum)
-    return Heard(unit, gain, spectrum, features, stft.valid(count, signal.shape[-1]))
+    return EncoderInput(
+        unit, gain, spectrum, features, stft.valid(count, signal.shape[-1])
+    )
 
 
 def join(amplitude: Tensor, phase: Tensor | None, spectrum: Tensor) -> Tensor:

@@ -21,11 +21,11 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from speechbrain_fusion.losses.signal import check_pair, own_samples
+from speechbrain_fusion.losses.signal import check_pair
 from speechbrain_fusion.nnet.compressed_stft import CompressedSTFT, modulus
 from speechbrain_fusion.nnet.level import SILENCE, mean_power
 from speechbrain_fusion.nnet.options import check_option
-from speechbrain_fusion.nnet.padding import blank_frames
+from speechbrain_fusion.nnet.padding import blank_frames, own_samples
 from speechbrain_fusion.nnet.precision import single
 from speechbrain_fusion.nnet.shapes import check_axes
 from speechbrain_fusion.nnet.spectral_branch import SpectralBranch, widths

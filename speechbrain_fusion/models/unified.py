@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from speechbrain_fusion.losses.signal import check_pair, own_samples
+from speechbrain_fusion.losses.signal import check_pair
 from speechbrain_fusion.nnet.convolution import PointwiseConv
 from speechbrain_fusion.nnet.filterbank import (
     complete_frames,
@@ -30,7 +30,7 @@ from speechbrain_fusion.nnet.filterbank import (
     start_as_frame,
 )
 from speechbrain_fusion.nnet.options import check_option
-from speechbrain_fusion.nnet.padding import blank, valid_steps
+from speechbrain_fusion.nnet.padding import blank, own_samples, valid_steps
 from speechbrain_fusion.nnet.prelu import PReLU
 from speechbrain_fusion.nnet.shapes import check_axes
 from speechbrain_fusion.nnet.streaming import along, current_memory, overlap

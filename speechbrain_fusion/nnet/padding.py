@@ -82,3 +82,75 @@ def blank_frames(x: Tensor, valid: Tensor | None, axis: int = -1) -> Tensor:
     if valid is None:
         return x
     return x.masked_fill(~along(valid, x.dim(), axis), 0.0)
+
+
+def valid_samples(signal: Tensor, lengths: Tensor | None) -> Tensor:
+    """Count each item's samples before its padding.
+
+    Arguments
+    ---------
+    signal : torch.Tensor
+        Waveforms, shape [batch, ..., time].
+    lengths : torch.Tensor or None
+        Relative lengths in (0, 1], shape [batch]; None for all of it.
+
+    Returns
+    -------
+    torch.Tensor
+        round(lengths * time) as int64, shape [batch].
+
+    Example
+    -------
+    >>> valid_samples(torch.zeros(2, 100), torch.tensor([1.0, 0.25]))
+    tensor([100,  25])
+    """
+    time = signal.shape[-1]
+    if lengths is None:
+        return torch.full((len(signal),), time, device=signal.device)
+    # Apple's GPUs have no double precision
+    dtype = torch.float32 if signal.device.type == "mps" else torch.float64
+    return (lengths.to(signal.device, dtype) * time).round().long()
+
+
+def own_samples(signal: Tensor, lengths: Tensor | None) -> Tensor | None:
+    """Count each item's samples, or return None where there is no padding.
+
+    Takes the arguments of `valid_samples`.
+
+    Example
+    -------
+    >>> own_samples(torch.zeros(2, 100), None) is None
+    True
+    """
+    return None if lengths is None else valid_samples(signal, lengths)
+
+
+def channels_as_items(
+    signal: Tensor, lengths: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
+    """Make an item of each channel, for what knows no channels.
+
+    Arguments
+    ---------
+    signal : torch.Tensor
+        Shape [batch, ..., time].
+    lengths : torch.Tensor or None
+        Relative lengths in (0, 1], shape [batch]; None for all of it.
+
+    Returns
+    -------
+    signal : torch.Tensor
+        Shape [items, time], the channels of an item one after the other.
+    count : torch.Tensor or None
+        Samples of each before its padding, shape [items]; None without lengths.
+
+    Example
+    -------
+    >>> flat, count = channels_as_items(torch.zeros(2, 3, 8), torch.tensor([1.0, 0.5]))
+    >>> flat.shape, count
+    (torch.Size([6, 8]), tensor([8, 8, 8, 4, 4, 4]))
+    """
+    flat, count = signal.reshape(-1, signal.shape[-1]), own_samples(signal, lengths)
+    if count is not None:
+        count = count.repeat_interleave(len(flat) // max(len(signal), 1))
+    return flat, count
