@@ -178,7 +178,7 @@ def test_peaks_are_kept_from_clipping():
 
 
 def test_an_unknown_kind_is_told_the_known_ones():
-    with pytest.raises(ValueError, match=r"kind: .*'white', 'pink', 'speech_sh.*'brown'"):
+    with pytest.raises(ValueError, match=r"kind: .*'white', 'pink', 'speech.*'brown'"):
         noise.synthetic_noise("brown", RATE, RATE, generator())
 
 
