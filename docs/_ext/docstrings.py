@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from sphinx.application import Sphinx
+from torch import nn
 
 # a plural behind a name in backticks
 PLURAL = re.compile(r"(`[^`]+`)(?=\w)")
@@ -58,7 +59,17 @@ def _begins_code(following: list[str], indent: int) -> bool:
     return blank and after.startswith(" " * (indent + 4))
 
 
+def hide_arguments(
+    app: Sphinx, what: str, name: str, value: Any, options: Any, *shown: str | None
+) -> tuple[str, None] | None:
+    """Show no arguments for a module that takes none."""
+    if what == "class" and getattr(value, "__init__", None) is nn.Module.__init__:
+        return "()", None
+    return None
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Come before napoleon."""
+    app.connect("autodoc-process-signature", hide_arguments)
     app.connect("autodoc-process-docstring", tidy, priority=400)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
