@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.preloaded import preloaded
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -13,10 +15,12 @@ def run_process(
     command: Sequence[object], folder: Path
 ) -> subprocess.CompletedProcess[str]:
     """Run a command on this working tree from a folder, with one thread."""
+    environ = preloaded({**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)})
+    python = {sys.executable: environ["PROGRAMS"] + "/python"}
     return subprocess.run(
-        [*map(str, command)],
+        [python.get(str(x), str(x)) for x in command],
         cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        env=environ,
         capture_output=True,
         text=True,
         check=False,

@@ -2,31 +2,27 @@
 
 import os
 import shutil
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.docs import preloaded
 from tests.docs.blocks import ROOT
 from tests.docs.executors import Reader
 from tests.docs.substitutions import STAND_INS
 from tests.docs.world import make_world
+from tests.preloaded import preloaded
 
 
 @pytest.fixture(scope="session")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Folder of the commands that pages call."""
-    folder = tmp_path_factory.mktemp("programs")
+def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of commands that take the place of others."""
+    folder = tmp_path_factory.mktemp("stand_ins")
     for name, text in STAND_INS.items():
         (folder / name).write_text(f"#!/bin/bash\n{text}\n")
         (folder / name).chmod(0o755)
-    server = preloaded.start(folder)
-    yield folder
-    os.killpg(server.pid, signal.SIGTERM)
-    server.wait()
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -54,12 +50,10 @@ def make_reader(
         environ = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         environ["LOKY_MAX_CPU_COUNT"] = "1"
         if with_programs:
-            programs = request.getfixturevalue("programs")
-            environ["PATH"] = f"{programs}{os.pathsep}{os.environ['PATH']}"
-            environ |= {
-                "PROGRAMS": str(programs),
-                "STAND_INS": str(Path(__file__).parent),
-            }
+            stand_ins = request.getfixturevalue("stand_ins")
+            environ["STAND_INS"] = str(Path(__file__).parent)
+            environ |= preloaded({"PATH": os.environ["PATH"]})
+            environ["PATH"] = f"{stand_ins}{os.pathsep}{environ['PATH']}"
         os.chdir(folder)
         sys.path.insert(0, str(folder))
         return Reader(folder, environ)

@@ -1,19 +1,24 @@
 """A Python that has imported what commands need, and forks for each of them.
 
-Most of a short command's time is its imports. `start` begins a server and writes
+Most of a short command's time is its imports. `programs` begins a server and writes
 programs `python`, `torchrun` and `speechbrain-fusion` that let it do their work: the
 scripts run as they would, in a process, folder and environment of their own.
 
-As a script: preloaded.py serve HANDLE; preloaded.py run SOCKET ARGUMENTS.
+As a script, preloaded.py HANDLE: the server, which ends when its input does.
 """
 
 import array
+import atexit
+import functools
 import json
 import os
+import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 PROGRAM = """\
@@ -33,8 +38,11 @@ MODULES = ("torch.distributed.run", "speechbrain_fusion.cli")
 STREAMS = (0, 1, 2)
 
 
-def start(folder: Path) -> "subprocess.Popen[bytes]":
-    """Write the programs and start the server; it ends with its process group."""
+@functools.cache
+def programs() -> Path:
+    """Return the folder of the programs; the server ends with this process."""
+    folder = Path(tempfile.mkdtemp(prefix="programs"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     address = str(folder / "socket")
     for name, arguments in PROGRAMS.items():
         path = folder / name
@@ -47,8 +55,22 @@ def start(folder: Path) -> "subprocess.Popen[bytes]":
         # who asks before the server has imported everything waits for it
         listener.listen(16)
         handle = listener.fileno()
-        command = [sys.executable, __file__, "serve", str(handle)]
-        return subprocess.Popen(command, start_new_session=True, pass_fds=[handle])
+        server = subprocess.Popen(
+            [sys.executable, __file__, str(handle)],
+            stdin=subprocess.PIPE,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            start_new_session=True,
+            pass_fds=[handle],
+        )
+    atexit.register(server.communicate)
+    return folder
+
+
+def preloaded(environ: dict[str, str]) -> dict[str, str]:
+    """Let an environment's commands be the programs."""
+    folder = str(programs())
+    path = f"{folder}{os.pathsep}{environ['PATH']}"
+    return {**environ, "PROGRAMS": folder, "PATH": path}
 
 
 # -- the programs ------------------------------------------------------------------
@@ -82,12 +104,12 @@ def ask(address: str, python: str, arguments: list[str]) -> int:
 
 
 def serve(handle: int) -> None:
-    """Answer requests to a listening socket, each in a process, until the end."""
+    """Answer requests to a listening socket, each in a process, until input ends."""
     preload()
     # children are waited for by those that fork them
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(fileno=handle) as listener:
-        while True:
+        while sys.stdin not in select.select([listener, sys.stdin], [], [])[0]:
             channel, _ = listener.accept()
             if os.fork() == 0:
                 listener.close()
@@ -129,9 +151,7 @@ def answer(channel: socket.socket) -> None:
 
 def work(request: dict, handles: list[int]) -> None:
     """Become the process that was asked for."""
-    import atexit
     import runpy
-    import traceback
 
     for stream, handle in zip(STREAMS, handles, strict=True):
         os.dup2(handle, stream)
@@ -158,8 +178,9 @@ def work(request: dict, handles: list[int]) -> None:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
         if isinstance(end.code, str):
             print(end.code, file=sys.stderr)
-    except BaseException:
-        traceback.print_exc()
+    except BaseException as error:
+        sys.last_value = error
+        sys.excepthook(type(error), error, error.__traceback__)
         code = 1
     atexit._run_exitfuncs()
     sys.stdout.flush()
@@ -168,4 +189,4 @@ def work(request: dict, handles: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[2]))
+    serve(int(sys.argv[1]))
