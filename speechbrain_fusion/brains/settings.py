@@ -48,6 +48,9 @@ MAY_CHANGE = {
     "speech_train_logger",
 }
 
+# ... and how examples are loaded, which are the same
+LOADER, LOADING = "train_loader", ("num_workers", "prefetch_factor", "pin_memory")
+
 
 def find_yaml(file: str, beside: Path) -> Path:
     """Find a YAML file in the current folder or else in the recipe's.
@@ -191,6 +194,8 @@ def check_same_run(folder: Path, base: Path, changes: dict[str, Any]) -> None:
 def _as_text(tree: Any) -> dict[str, str]:
     """Write each key of a YAML out on its own, tags and all."""
     texts = {}
+    for name in LOADING:
+        (tree.get(LOADER) or {}).pop(name, None)
     for key, value in tree.items():
         stream = io.StringIO()
         ruamel.yaml.YAML().dump({"value": value}, stream)

@@ -9,6 +9,7 @@ from typing import Any
 
 import speechbrain as sb
 import torch
+from speechbrain.utils.logger import get_logger
 from torch import Tensor
 
 from speechbrain_fusion.brains.modulated import ModulatedEnhancementBrain
@@ -18,6 +19,7 @@ from speechbrain_fusion.metrics.table import MetricTable
 from speechbrain_fusion.models.two_branch import Enhanced
 
 MAGNITUDE, COMPLEX = "magnitude", "complex"
+logger = get_logger(__name__)
 
 
 class TwoBranchBrain(ModulatedEnhancementBrain):
@@ -31,14 +33,13 @@ class TwoBranchBrain(ModulatedEnhancementBrain):
     - losses: "magnitude" compares the clean spectrum with the magnitude branch's,
       "complex" with the complex branch's; every other loss the signals.
     - references: dict of name to function (mixture, target, lengths) -> estimate, all
-      [batch, 1, time]: what the test scores beside the network; None for nothing.
+      [batch, 1, time]: what the test scores beside the network; None for nothing. One
+      whose library is not there is left out, with a warning.
 
     There is no key `channels`.
 
     Raises
     ------
-    ImportError
-        If a reference needs a library that is not there.
     ValueError
         Also for a weight of a branch that is not there, a metric that does not know the
         rate, and unknown `table_metrics`: all that a test needs is tried at once.
@@ -52,20 +53,25 @@ class TwoBranchBrain(ModulatedEnhancementBrain):
                 raise ValueError(
                     f"loss_weights: expected 0 for {name}, there is no such branch"
                 )
-        self._rehearse()
+        self.references = self._rehearse()
 
-    def _rehearse(self) -> None:
-        """Score a second of noise as the test will, before anything is trained."""
+    def _rehearse(self) -> dict[str, Callable[..., Tensor]]:
+        """Process a second of noise as the test will, before anything is trained."""
         noise = white_noise(self.hparams.sample_rate)
-        for process in self._references().values():
-            process(noise.sum(0), noise[0], torch.ones(1))
-
-    def _references(self) -> dict[str, Callable[..., Tensor]]:
-        given = self.hparams.references or {}
-        return {name: each for name, each in given.items() if each is not None}
+        usable = {}
+        for name, process in (self.hparams.references or {}).items():
+            if process is None:
+                continue
+            try:
+                process(noise.sum(0), noise[0], torch.ones(1))
+            except ImportError as error:
+                logger.warning("references: %s is left out: %s", name, error)
+            else:
+                usable[name] = process
+        return usable
 
     def _new_table(self) -> MetricTable:
-        return MetricTable((), [*self._references()])
+        return MetricTable((), [*self.references])
 
     def compute_forward(self, batch: Batch, stage: sb.Stage) -> Enhanced:
         """Enhance the mixtures."""
@@ -99,4 +105,4 @@ class TwoBranchBrain(ModulatedEnhancementBrain):
     ) -> dict[str, Tensor]:
         """Return what the YAML's references make of the mixtures."""
         signals = batch["mixture"], batch["target"], batch.lengths
-        return {name: made(*signals) for name, made in self._references().items()}
+        return {name: made(*signals) for name, made in self.references.items()}

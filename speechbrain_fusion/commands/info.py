@@ -22,7 +22,9 @@ REQUIRED = (
 OPTIONAL = {
     "onnx": "export",
     "onnxruntime": "export",
+    "onnxscript": "export",
     "matplotlib": "plots",
+    "scikit-learn": "plots",
     "sofar": "sofa",
     "pyroomacoustics": "rooms",
     "tensorboard": "tensorboard",

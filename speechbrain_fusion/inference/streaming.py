@@ -37,10 +37,10 @@ class Stream:
     batch : int
         Signals at a time, each with a beginning and an end of its own.
     block : int, optional
-        Samples of the steps to come: these then take half the time, which matters where
-        they are short. To prepare for them takes seconds, which later streams of the
-        same system, block and batch are spared; its weights must not change meanwhile.
-        Other steps may be taken as well.
+        Samples of the steps to come: these then take half to two thirds of the time,
+        which matters where they are short. To prepare for them takes seconds, which
+        later streams of the same system, block and batch are spared; its weights must
+        not change meanwhile. Other steps may be taken as well.
 
     Attributes
     ----------

@@ -216,6 +216,7 @@ def begun(tmp_path):
         "data_folder: null\nnumber_of_epochs: 2\n"
         "enhancer: !new:torch.nn.Linear {in_features: 3, out_features: 4}\n"
         "modules: {enhancer: !ref <enhancer>}\n"
+        "train_loader: {batch_size: 2, num_workers: 0}\n"
     )
     (folder / "save" / "CKPT+1").mkdir(parents=True)
     create_experiment_directory(str(folder), str(base), {}, save_env_desc=False)
@@ -227,6 +228,7 @@ def begun(tmp_path):
     [
         ({"data_folder": "elsewhere"}, "data_folder"),
         ({"enhancer": {"out_features": 5}}, "enhancer"),
+        ({"train_loader": {"batch_size": 3}}, "train_loader"),
     ],
 )
 def test_a_run_is_not_taken_up_with_other_settings(begun, changes, key):
@@ -237,6 +239,10 @@ def test_a_run_is_not_taken_up_with_other_settings(begun, changes, key):
 
 def test_a_run_is_taken_up_for_longer(begun):
     check_same_run(*begun, {"number_of_epochs": 9})
+
+
+def test_a_run_is_taken_up_with_other_workers(begun):
+    check_same_run(*begun, {"train_loader": {"num_workers": 4, "prefetch_factor": 8}})
 
 
 def test_a_folder_without_checkpoint_is_free(begun):

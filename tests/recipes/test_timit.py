@@ -1,5 +1,6 @@
 import json
 import shlex
+import sys
 
 import pytest
 import soundfile
@@ -216,6 +217,17 @@ def test_an_error_ends_the_process_with_one_line_that_names_it(corpus, tmp_path)
     done = run_script(TRAIN, make_arguments("small", corpus), tmp_path)
     assert done.returncode != 0
     assert f"{silent}: " in last_line(done.stdout)
+
+
+def test_a_reference_without_its_library_is_left_out(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "pyroomacoustics", None)
+    hparams, _ = start_run(["hparams/small.yaml"], TRAIN)
+    brain = TwoBranchBrain.from_yaml(hparams, RunOptions())
+    assert [*brain.references] == ["irm", "cirm"]
+    printed = capsys.readouterr().out
+    for name in ("wiener", "subtraction"):
+        assert f"{name} is left out: classical enhancement needs pyroom" in printed
 
 
 @pytest.mark.slow
