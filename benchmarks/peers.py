@@ -27,7 +27,7 @@ PEERS = {
     "torchmetrics": Peer("torchmetrics.functional.audio", "torchmetrics"),
     # not beside ours, but under it: streams without PyTorch
     "onnxruntime": Peer("onnxruntime", "onnxruntime"),
-    "onnxscript": Peer("onnxscript", "onnxscript"),
+    "onnx": Peer("onnx", "onnx"),
 }
 
 

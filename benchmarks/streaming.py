@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--systems", nargs="+", default=list(SYSTEMS))
     parser.add_argument("--runtimes", nargs="+", default=list(RUNTIMES))
     arguments = parse(parser)
-    if not all(map(peers.find, ("onnxruntime", "onnxscript"))):
+    if not all(map(peers.find, ("onnxruntime", "onnx"))):
         arguments.runtimes = [x for x in arguments.runtimes if x != "onnxruntime"]
     header = ("system", "runtime", "step, ms", "median", "99th percentile", "least")
     print_table(header, measure_all(arguments))

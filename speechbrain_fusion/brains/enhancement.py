@@ -81,8 +81,7 @@ class EnhancementBrain(StepCheckpointsBrain):
         self.history = History()
         self.table = self._new_table()
         check_names(self.hparams)
-        if self.listed_metrics() is not None:
-            rehearse(self.hparams)
+        rehearse(self.hparams, max(1, len(self.table.channels)))
         if self.checkpointer is not None:
             self.checkpointer.add_recoverable("history", self.history)
             self.checkpointer.add_recoverable("random_states", RandomStates())

@@ -3,7 +3,7 @@
 import bisect
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -141,8 +141,9 @@ class Examples:
                 write_example(self.folder / EXTREMES, name, signals, self.rate)
         # all have written
         gather(None)
-        if why and if_main_process():
+        if if_main_process():
             self._write_index(why, table.state()["items"])
+            self._forget(why)
 
     def _decide(self) -> dict[str, list[str]]:
         """Name the items that are kept, and why, from what every process knows."""
@@ -167,21 +168,33 @@ class Examples:
             {
                 "id": name,
                 "why": reasons,
-                "files": self._files(name, "" if "first" in reasons else EXTREMES),
+                "files": self._files(name, reasons),
                 **items.get(name, {}),
             }
             for name, reasons in why.items()
         ]
+        if not why:
+            return
         better = metric_info(self.metric or "").better
         about = {"metric": self.metric, "better": better, "sample_rate": self.rate}
         with written_whole(self.folder / INDEX) as file:
             json.dump(_strict({**about, "items": entries}), file, indent=1)
-        # those of an earlier test
-        kept = {self.folder / path for x in entries for path in x["files"].values()}
-        for path in {*(self.folder / EXTREMES).glob("*.wav")} - kept:
-            path.unlink()
 
-    def _files(self, name: str, folder: str) -> dict[str, str]:
+    def _forget(self, why: Mapping[str, list[str]]) -> None:
+        """Remove what an earlier test kept."""
+        if not why:
+            (self.folder / INDEX).unlink(missing_ok=True)
+        kept = {
+            self.folder / path
+            for name, reasons in why.items()
+            for path in self._files(name, reasons).values()
+        }
+        for folder in (self.folder, self.folder / EXTREMES):
+            for path in {*folder.glob("*.wav")} - kept:
+                path.unlink()
+
+    def _files(self, name: str, reasons: Sequence[str]) -> dict[str, str]:
+        folder = "" if "first" in reasons else EXTREMES
         return {key: str(Path(folder, f"{name}_{key}.wav")) for key in self._names}
 
 

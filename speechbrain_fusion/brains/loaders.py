@@ -33,6 +33,11 @@ def loader_options(
     dict of str to Any
         With `sampler`, or `batch_sampler` for training on dynamic batches.
 
+    Raises
+    ------
+    ValueError
+        If batches are to be dynamic of a data set that does not know its lengths.
+
     Example
     -------
     >>> sorted(loader_options(range(4), False, 0, {"batch_size": 2}))
@@ -46,6 +51,11 @@ def loader_options(
     }
     limits = {name: given.pop(name, None) for name in LIMITS}
     if train and limits["max_batch_seconds"]:
+        if not hasattr(dataset, "seconds"):
+            raise ValueError(
+                "train_loader.max_batch_seconds: expected null and a batch_size, "
+                f"examples of {type(dataset).__name__} have no lengths of their own"
+            )
         given.pop("batch_size", None)
         given["batch_sampler"] = DynamicBatches(
             dataset.seconds, len(dataset), seed=seed, **limits

@@ -73,8 +73,8 @@ def check_weights(
         raise ValueError(f"{kind}loss_weights: expected keys {expected}, got {given}")
 
 
-def white_noise(rate: int) -> Tensor:
-    """Make two signals of a second that are always the same, [2, 1, 1, rate].
+def white_noise(rate: int, channels: int = 1) -> Tensor:
+    """Make two signals of a second, always the same: [2, 1, channels, rate].
 
     Example
     -------
@@ -82,16 +82,18 @@ def white_noise(rate: int) -> Tensor:
     torch.Size([2, 1, 1, 8000])
     """
     generator = torch.Generator().manual_seed(0)
-    return torch.randn((2, 1, 1, rate), generator=generator)
+    return torch.randn((2, 1, channels, rate), generator=generator)
 
 
-def rehearse(hparams: Any) -> None:
+def rehearse(hparams: Any, channels: int = 1) -> None:
     """Score a second of noise with the metrics of a test.
 
     Arguments
     ---------
     hparams : namespace
         metrics, table_metrics and sample_rate: see `EnhancementBrain`.
+    channels : int
+        Of the signals that are scored.
 
     Raises
     ------
@@ -107,7 +109,8 @@ def rehearse(hparams: Any) -> None:
     >>> given = {"metrics": {"si_sdr": si_sdr}, "table_metrics": ["si_sdr"]}
     >>> rehearse(SimpleNamespace(sample_rate=8000, **given))
     """
-    noise = white_noise(hparams.sample_rate)
+    noise = white_noise(hparams.sample_rate, channels)
     known = [*evaluate(hparams.metrics, noise[0], noise.sum(0), torch.ones(1))]
-    if unknown := sorted(set(hparams.table_metrics) - set(known)):
+    listed = hparams.table_metrics if hasattr(hparams, "table_metrics") else ()
+    if unknown := sorted({*listed} - {*known}):
         raise ValueError(f"table_metrics: expected some of {known}, got {unknown}")

@@ -4,6 +4,7 @@ Source: Tai et al., "Foster Strengths and Circumvent Weaknesses: a Speech Enhanc
 Framework with Two-branch Collaborative Learning", arXiv 2110.05713.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -53,10 +54,10 @@ class TwoBranchBrain(ModulatedEnhancementBrain):
                 raise ValueError(
                     f"loss_weights: expected 0 for {name}, there is no such branch"
                 )
-        self.references = self._rehearse()
 
-    def _rehearse(self) -> dict[str, Callable[..., Tensor]]:
-        """Process a second of noise as the test will, before anything is trained."""
+    @functools.cached_property
+    def references(self) -> dict[str, Callable[..., Tensor]]:
+        """References that processed a second of noise as the test will."""
         noise = white_noise(self.hparams.sample_rate)
         usable = {}
         for name, process in (self.hparams.references or {}).items():

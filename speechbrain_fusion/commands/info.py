@@ -3,7 +3,8 @@
 import argparse
 import importlib.metadata
 import platform
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +16,8 @@ from speechbrain_fusion.inference.config import read_config
 from speechbrain_fusion.inference.files import CARD, find_files, read_text
 from speechbrain_fusion.metrics.info import metric_info
 
-REQUIRED = (
-    *("speechbrain", "torch", "torchaudio", "hyperpyyaml", "soundfile", "soxr"),
-    *("pystoi", "pesq", "fast-bss-eval"),
-)
-OPTIONAL = {
-    "onnx": "export",
-    "onnxruntime": "export",
-    "onnxscript": "export",
-    "matplotlib": "plots",
-    "scikit-learn": "plots",
-    "sofar": "sofa",
-    "pyroomacoustics": "rooms",
-    "tensorboard": "tensorboard",
-    "pytest": "test",
-}
+# extras of those who work on the package
+INTERNAL = ("test", "docs", "dev")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -52,11 +40,25 @@ def info() -> list[str]:
         f"speechbrain-fusion {speechbrain_fusion.__version__}",
         f"python {platform.python_version()} on {platform.platform()}",
     ]
-    lines += [f"{name} {version(name) or 'missing'}" for name in REQUIRED]
-    for name, extra in OPTIONAL.items():
+    for name, extra in requirements():
         missing = f'not installed: pip install "speechbrain-fusion[{extra}]"'
-        lines.append(f"{name} {version(name) or missing}")
+        lines.append(f"{name} {version(name) or (missing if extra else 'missing')}")
     return [*lines, *devices()]
+
+
+def requirements() -> Iterator[tuple[str, str]]:
+    """List what the package needs, each with the extra that is for it, or "".
+
+    Example
+    -------
+    >>> dict(requirements())["sofar"]
+    'sofa'
+    """
+    for line in importlib.metadata.requires("speechbrain-fusion") or ():
+        name, _, marker = line.partition(";")
+        extra = re.search(r"extra == .([\w-]+)", marker)
+        if extra is None or extra[1] not in INTERNAL:
+            yield re.split(r"[^\w.-]", name)[0], extra[1] if extra else ""
 
 
 def version(package: str) -> str | None:

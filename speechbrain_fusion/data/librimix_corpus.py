@@ -9,6 +9,7 @@ from torch.utils.data import Dataset
 from speechbrain_fusion.data.dynamic_mixing import DynamicMixtures
 from speechbrain_fusion.data.folders import Folder
 from speechbrain_fusion.data.librimix import librimix_mixtures
+from speechbrain_fusion.data.librimix_layout import SUBSETS, part_of
 from speechbrain_fusion.data.librimix_sources import rendered_librimix
 from speechbrain_fusion.data.librispeech import dynamic_librispeech, dynamic_recordings
 from speechbrain_fusion.data.recordings import NoiseSplit
@@ -98,8 +99,17 @@ def noisy_mixtures(
         )
     if anew and librispeech and wham:
         folder, numbers = Path(save_folder, "dynamic"), _numbers(anew)
+        subsets = {"train": [SUBSETS[part_of("train", train_set)]]}
         made |= dynamic_librispeech(
-            librispeech, wham, folder, rate, segment, numbers, seeds, mixtures=mixing
+            librispeech,
+            wham,
+            folder,
+            rate,
+            segment,
+            numbers,
+            seeds,
+            subsets,
+            mixtures=mixing,
         )
     return made
 

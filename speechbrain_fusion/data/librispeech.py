@@ -23,17 +23,14 @@ from speechbrain_fusion.data.inspection import (
     refuse_empty,
     refuse_unusable,
 )
-from speechbrain_fusion.data.librimix_layout import folder_of
+from speechbrain_fusion.data.librimix_layout import SUBSETS, folder_of, part_of
 from speechbrain_fusion.data.manifest import Manifest, keep_manifests
 from speechbrain_fusion.data.preparation import inspect_at
 from speechbrain_fusion.data.recordings import NoiseSplit, prepare_recordings, talker
 
-SPEECH = {
-    "train": ("train-clean-360",),
-    "valid": ("dev-clean",),
-    "test": ("test-clean",),
-}
 NOISE = {"train": "tr", "valid": "cv", "test": "tt"}
+# LibriMix's choice
+SPEECH = {split: (SUBSETS[part_of(split)],) for split in NOISE}
 RATE = 16000
 # What evaluates: always the same mixtures, nobody at another speed.
 FIXED = {"fixed": True, "speeds": (100,)}
@@ -187,12 +184,16 @@ def prepare_librispeech(
         files,
         paths,
         options,
-        lambda: _described(files, speech, shortest, jobs),
+        lambda: _described(files, speech, noise, shortest, jobs),
     )
 
 
 def _described(
-    files: Mapping[str, list[Path]], speech: Path, shortest: float, jobs: int
+    files: Mapping[str, list[Path]],
+    speech: Path,
+    noise: Path,
+    shortest: float,
+    jobs: int,
 ) -> dict[str, Manifest]:
     """Describe all files, or list those that are unusable."""
     found = {
@@ -212,5 +213,7 @@ def _described(
                 contents[name][str(path)] = entry
             elif entry["seconds"] >= shortest:
                 contents[name][str(path)] = {**entry, "talker": talker(path, speech)}
-    refuse_empty(contents, speech, "recording")
+    for kind, folder in (("speech", speech), ("noise", noise)):
+        own = {name: x for name, x in contents.items() if name.startswith(kind)}
+        refuse_empty(own, folder, "recording")
     return contents

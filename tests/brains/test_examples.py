@@ -122,6 +122,18 @@ def test_what_could_not_be_scored_is_never_an_extreme_and_null_in_the_index(tmp_
     assert item["scores"] == {"snr": {"enhanced": [None]}}
 
 
+def test_without_any_those_of_an_earlier_test_are_removed(tmp_path):
+    keep(tmp_path)
+    keep(tmp_path, first=0)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_fewer_leave_none_of_an_earlier_test(tmp_path):
+    keep(tmp_path, first=5)
+    keep(tmp_path, first=1)
+    assert [path.name for path in tmp_path.glob("*.wav")] == ["a_mixture.wav"]
+
+
 def test_extremes_of_an_earlier_test_are_removed(tmp_path):
     keep(tmp_path)
     before = {path.name for path in (tmp_path / "extremes").iterdir()}

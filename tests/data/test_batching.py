@@ -13,6 +13,7 @@ from speechbrain.utils.epoch_loop import EpochCounter
 from torch import distributed
 from torch.utils.data import Dataset
 
+from speechbrain_fusion.brains.loaders import loader_options
 from speechbrain_fusion.data import Batch, DynamicMixtures
 from speechbrain_fusion.data.batching import DynamicBatches, cut_batches
 from speechbrain_fusion.data.sampler import EpochSampler
@@ -302,6 +303,11 @@ def test_a_brain_resumes_in_the_middle_of_an_epoch(tmp_path, stop):
 
 
 # -- bad input -----------------------------------------------------------------------
+
+
+def test_items_without_lengths_of_their_own_are_refused():
+    with pytest.raises(ValueError, match=r"max_batch_seconds: .*batch_size.* of range"):
+        loader_options(range(4), True, 0, {"max_batch_seconds": 2.0})
 
 
 @pytest.mark.parametrize("limit", [0.0, -1.0, float("nan")])

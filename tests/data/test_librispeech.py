@@ -10,6 +10,7 @@ import torch
 from speechbrain_fusion.data import preparation
 from speechbrain_fusion.data.audio import AudioError
 from speechbrain_fusion.data.dynamic_mixing import DynamicMixtures
+from speechbrain_fusion.data.librimix_corpus import noisy_mixtures
 from speechbrain_fusion.data.librispeech import (
     dynamic_librispeech,
     dynamic_recordings,
@@ -155,3 +156,34 @@ def test_a_missing_part_is_named(corpora, tmp_path, name):
 def test_a_split_of_short_recordings_alone_is_named(corpora, tmp_path):
     message = refused(corpora, tmp_path / "save", shortest=9.0)
     assert "no recording for speech_train, speech_valid, speech_test" in message
+
+
+def test_a_noise_split_without_recording_is_named_with_its_folder(corpora, tmp_path):
+    for path in (corpora / "wham_noise" / "cv").iterdir():
+        path.unlink()
+    message = refused(corpora, tmp_path / "save")
+    assert "no recording for noise_valid" in message
+    assert str(corpora / "wham_noise") in message
+
+
+def test_new_mixtures_are_of_the_chosen_training_set(corpora, tmp_path):
+    speech = corpora / "LibriSpeech"
+    (speech / "train-clean-360").rename(speech / "train-clean-100")
+    made = noisy_mixtures(
+        None,
+        tmp_path / "save",
+        8000,
+        2,
+        "min",
+        0.5,
+        {"train": 4},
+        SEEDS,
+        librispeech=speech,
+        wham=corpora / "wham_noise",
+        metadata=tmp_path,
+        dynamic_mixing=True,
+        train_set="train-100",
+        demo_folder=tmp_path,
+    )
+    assert len(made["train"]) == 4
+    assert made["train"][1, 0].signals["mixture"].any()
