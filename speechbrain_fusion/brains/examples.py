@@ -17,8 +17,8 @@ from speechbrain_fusion.data.sampler import this_process
 from speechbrain_fusion.metrics.info import metric_info
 from speechbrain_fusion.metrics.table import MetricTable
 from speechbrain_fusion.report.run import write_example
+from speechbrain_fusion.report.run_files import EXAMPLES, INDEX
 
-INDEX = "index.json"
 EXTREMES = "extremes"
 # So many of the worst items are kept, and so many of the best.
 EACH = 2
@@ -73,7 +73,7 @@ class Examples:
     @classmethod
     def of(cls, hparams: Any) -> "Examples":
         """Make it for a run: see `EnhancementBrain` for its `hparams`."""
-        folder, first = Path(hparams.output_folder, "examples"), hparams.examples
+        folder, first = Path(hparams.output_folder, EXAMPLES), hparams.examples
         return cls(folder, hparams.sample_rate, first, hparams.select)
 
     def add(

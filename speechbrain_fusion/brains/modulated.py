@@ -10,6 +10,7 @@ from torch import Tensor
 
 from speechbrain_fusion.brains.enhancement import EnhancementBrain
 from speechbrain_fusion.brains.gradient_modulation import GradientModulationBrain
+from speechbrain_fusion.report.run_files import GRADIENTS_FIGURE
 
 
 class ModulatedEnhancementBrain(EnhancementBrain, GradientModulationBrain):
@@ -67,7 +68,7 @@ class ModulatedEnhancementBrain(EnhancementBrain, GradientModulationBrain):
                     f"gradient of {name} against {self.modulation.main} in the last "
                     f"epoch: conflict rate {rate:.2f}, cosine {cosine:+.2f}"
                 )
-        figure = Path(self.hparams.output_folder, "gradients.png")
+        figure = Path(self.hparams.output_folder, GRADIENTS_FIGURE)
         return ["", *lines, f"over the steps   {figure}"] if lines else []
 
     def training_figures(self) -> dict[str, float]:

@@ -18,8 +18,8 @@ from speechbrain_fusion.inference.weights import (
     compare,
     read_weights,
 )
-from speechbrain_fusion.metrics.table import MetricTable, finite
-from speechbrain_fusion.report.run_files import SETTINGS
+from speechbrain_fusion.metrics.table import SYSTEMS, MetricTable, finite
+from speechbrain_fusion.report.run_files import MODEL_FOLDER, SETTINGS
 
 logger = get_logger(__name__)
 
@@ -29,7 +29,6 @@ SOURCES = (
     *("librispeech", "wham"),
 )
 DEMO = "embedded demo corpus"
-SYSTEMS = ("unprocessed", "enhanced")
 
 
 def release(brain: Any) -> list[str]:
@@ -56,7 +55,7 @@ def release(brain: Any) -> list[str]:
         return [f"no model folder: {settings} is not there, start_run writes it"]
     try:
         facts = run_facts(vars(brain.hparams), settings, brain.table)
-        path = write_model(folder / "model", settings, the_network(brain), facts)
+        path = write_model(folder / MODEL_FOLDER, settings, the_network(brain), facts)
     except ValueError as error:
         # the end of a long run: what it has is in its checkpoints
         return [f"no model folder: {error}"]

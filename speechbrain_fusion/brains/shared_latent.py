@@ -38,7 +38,7 @@ from speechbrain_fusion.data.files import written_whole
 from speechbrain_fusion.metrics.table import MetricTable
 from speechbrain_fusion.models.joint import Joint, JointInputs
 from speechbrain_fusion.report.latents import draw_latents, draw_terms, sample_latents
-from speechbrain_fusion.report.run_files import SPEECH_HISTORY
+from speechbrain_fusion.report.run_files import LATENTS, SPEECH_HISTORY, TERMS
 
 logger = get_logger(__name__)
 
@@ -191,8 +191,7 @@ class SharedLatentBrain(ValidatedTerms, ModulatedEnhancementBrain):
         """Enhance in the test; else compute what the losses are about."""
         mixture = batch["mixture"].squeeze(1)
         if stage == sb.Stage.TEST:
-            lengths = batch.lengths if batch.padded else None
-            return self.modules.enhancer(mixture, lengths)
+            return self.modules.enhancer(mixture, batch.own_lengths)
         if batch.padded:
             raise ValueError("expected clips of one length, got a padded batch")
         clips = {
@@ -270,7 +269,7 @@ class SharedLatentBrain(ValidatedTerms, ModulatedEnhancementBrain):
         """Return estimates with the noisy phase, if the network has a phase."""
         if not self._decodes_phase():
             return {}
-        lengths = batch.lengths if batch.padded else None
+        lengths = batch.own_lengths
         with torch.no_grad(), self.evaluation_ctx:
             estimate = self.modules.enhancer(
                 batch["mixture"].squeeze(1), lengths, noisy_phase=True
@@ -288,12 +287,12 @@ class SharedLatentBrain(ValidatedTerms, ModulatedEnhancementBrain):
         stages = {"speech autoencoder": speech_history(folder)}
         stages["joint training"] = self.history.epochs
         try:
-            draw_terms(folder / "terms.png", stages)
-            lines += ["", f"every loss       {folder / 'terms.png'}"]
+            draw_terms(folder / TERMS, stages)
+            lines += ["", f"every loss       {folder / TERMS}"]
             if (latents := self._latents_before()) is not None:
                 latents["noisy, after"] = self._sample(self._to_draw)["noisy"]
-                draw_latents(folder / "latents.png", latents)
-                lines += [f"latent space     {folder / 'latents.png'}"]
+                draw_latents(folder / LATENTS, latents)
+                lines += [f"latent space     {folder / LATENTS}"]
         except (ImportError, ValueError) as error:
             lines.append(f"no figure: {error}")
         return lines

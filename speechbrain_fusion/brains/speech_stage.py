@@ -144,15 +144,13 @@ class SpeechStage(ValidatedTerms):
 
     def compute_forward(self, batch: Batch, stage: sb.Stage) -> Rebuilt:
         """Encode and decode clean speech."""
-        lengths = batch.lengths if batch.padded else None
         weights = self.hparams.loss_weights
         sound = any(weights.get(x, 0) for x in ("complex_cycle", "multi_resolution"))
-        return self.modules.speech(batch["clean"].squeeze(1), lengths, sound)
+        return self.modules.speech(batch["clean"].squeeze(1), batch.own_lengths, sound)
 
     def compute_terms(self, predictions: Rebuilt, batch: Batch) -> dict[str, Tensor]:
         """Compute the losses in use, by name."""
-        samples = batch.lengths if batch.padded else None
-        arguments = speech_arguments(predictions, samples)
+        arguments = speech_arguments(predictions, batch.own_lengths)
         losses = self.losses_in_use().items()
         return {name: loss(*arguments[name]) for name, loss in losses}
 

@@ -78,8 +78,7 @@ class TwoBranchBrain(ModulatedEnhancementBrain):
         """Enhance the mixtures."""
         mixture, target = (batch[name].squeeze(1) for name in ("mixture", "target"))
         # without padding batch norm is PyTorch's, and nothing is blanked
-        lengths = batch.lengths if batch.padded else None
-        return self.modules.enhancer(mixture, lengths, target)
+        return self.modules.enhancer(mixture, batch.own_lengths, target)
 
     def compute_terms(self, predictions: Enhanced, batch: Batch) -> dict[str, Tensor]:
         """Compute the losses in use, of spectra or of signals, by name."""

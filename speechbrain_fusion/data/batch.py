@@ -49,6 +49,11 @@ class Batch:
     info: list[dict[str, Any]]
     padded: bool = True
 
+    @property
+    def own_lengths(self) -> Tensor | None:
+        """The relative lengths, or None where there is no padding."""
+        return self.lengths if self.padded else None
+
     def __getitem__(self, name: str) -> Tensor:
         return self.signals[name]
 

@@ -17,7 +17,12 @@ import numpy as np
 from speechbrain_fusion.data.audio import AudioError, read
 from speechbrain_fusion.data.inspection import SILENCE, refuse_all, refuse_empty
 from speechbrain_fusion.data.manifest import Entry, Manifest
-from speechbrain_fusion.data.recordings import SPLITS, NoiseSplit, split_noise
+from speechbrain_fusion.data.recordings import (
+    SPLITS,
+    NoiseSplit,
+    names_given,
+    split_noise,
+)
 
 SHARES = (0.6, 0.2, 0.2)
 SEEN, UNSEEN = "seen", "unseen"
@@ -50,10 +55,10 @@ def find_noises(
     folder = Path(folder)
     if not folder.is_dir():
         raise AudioError(f"{folder}: no such folder, expected noises")
-    named = noise_split if noise_split and any(noise_split.values()) else None
-    found = split_noise(folder, named)
+    names = names_given(noise_split)
+    found = split_noise(folder, names)
     # names may leave a split without a noise of its own
-    if named is None or not found["train"]:
+    if names is None or not found["train"]:
         expected = "*.{wav,flac,ogg}, five files at least, or noise_split"
         refuse_empty(found, folder, "noise", expected)
     return found

@@ -31,7 +31,12 @@ from speechbrain_fusion.data.inspection import (
 )
 from speechbrain_fusion.data.manifest import Entry, Manifest, fingerprint
 from speechbrain_fusion.data.noise_parts import SHARES, noise_manifests
-from speechbrain_fusion.data.recordings import SPLITS, NoiseSplit, split_by_name
+from speechbrain_fusion.data.recordings import (
+    SPLITS,
+    NoiseSplit,
+    names_given,
+    split_by_name,
+)
 
 RATE = 19980
 """Of NOISEX-92, in Hz."""
@@ -90,9 +95,8 @@ def find_noisex(
     ['babble.wav', 'car.wav', 'pink.wav']
     """
     places = noise_files(folder, converted, rate)
-    named = noise_split if noise_split and any(noise_split.values()) else None
-    if named:
-        found = _split_named(places, named, Path(folder))
+    if (names := names_given(noise_split)) is not None:
+        found = _split_named(places, names, Path(folder))
     elif any((Path(folder) / side).is_dir() for side in SPLITS):
         found = {s: [p for x, p in places.items() if x.parts[0] == s] for s in SPLITS}
     elif disjoint:
@@ -100,7 +104,7 @@ def find_noisex(
     else:
         found = {"train": [*places.values()], "valid": [], "test": []}
     needed = {side: found[side] for side in (SPLITS if disjoint else ("train",))}
-    expected = "names for it in noise_split" if named else "*.{wav,flac,ogg,mat}"
+    expected = "names for it in noise_split" if names else "*.{wav,flac,ogg,mat}"
     refuse_empty(needed, folder, "noise", expected)
     return found
 

@@ -35,6 +35,17 @@ Files = dict[str, list[Path]]
 NoiseSplit = Mapping[str, Sequence[str]]
 
 
+def names_given(noise_split: NoiseSplit | None) -> NoiseSplit | None:
+    """Return which noises validate and test, by name, or None if none is named.
+
+    Example
+    -------
+    >>> names_given({"valid": [], "test": []}) is None
+    True
+    """
+    return noise_split if noise_split and any(noise_split.values()) else None
+
+
 def prepare_recordings(
     data_folder: Path | str,
     save_folder: Path | str,
@@ -77,8 +88,7 @@ def prepare_recordings(
         stay.
     """
     data_folder, save_folder = Path(data_folder), Path(save_folder)
-    if noise_split is not None and not any(noise_split.values()):
-        noise_split = None
+    noise_split = names_given(noise_split)
     files = {
         f"speech_{split}": paths
         for split, paths in split_speech(data_folder / "speech").items()

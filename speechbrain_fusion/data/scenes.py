@@ -19,10 +19,10 @@ import torch
 from speechbrain_fusion.data.audio import PEAK
 from speechbrain_fusion.data.batch import Example
 from speechbrain_fusion.data.clips import at_snr
-from speechbrain_fusion.data.epoch_items import PlannedItems
+from speechbrain_fusion.data.epoch_items import PlannedItems, entry_in_turn
 from speechbrain_fusion.data.head import HeadResponses, circular
 from speechbrain_fusion.data.manifest import Entry, grouped, read_manifest
-from speechbrain_fusion.data.options import check_bounds, check_within
+from speechbrain_fusion.data.options import check_bounds, check_segment, check_within
 from speechbrain_fusion.data.source import Source, read_stretch
 from speechbrain_fusion.nnet.options import check_option
 
@@ -146,7 +146,7 @@ class BinauralScenes(PlannedItems[Scene]):
 
     def _check_options(self) -> None:
         """Refuse options out of their ranges."""
-        check_within("segment", self.segment, 1 / self.responses.rate)
+        check_segment(self.segment, self.responses.rate)
         check_within("directions", self.directions, 1)
         for name in ("snr", "level", "interferers"):
             check_bounds(name, getattr(self, name))
@@ -226,10 +226,8 @@ class BinauralScenes(PlannedItems[Scene]):
         """Choose a noise at random or, for fixed scenes, each once in every round."""
         if not self.fixed:
             return self.noise[rng.integers(len(self.noise))]
-        turn, place = divmod(index, len(self.noise))
         # an order for each round, so that noises are not tied to talkers
-        order = np.random.default_rng([self.seed, turn]).permutation(len(self.noise))
-        return self.noise[order[place]]
+        return entry_in_turn(self.noise, index, (self.seed,))
 
     def _draw_interferers(
         self, target: Source, rng: np.random.Generator, index: int

@@ -19,6 +19,7 @@ from torch import Tensor
 from speechbrain_fusion.nnet.options import check_option
 from speechbrain_fusion.nnet.padding import blank_frames, valid_samples, valid_steps
 from speechbrain_fusion.nnet.precision import single_pair
+from speechbrain_fusion.nnet.shapes import check_lengths
 
 FLOOR = 1e-12
 REDUCTIONS = ("mean", "none")
@@ -46,12 +47,7 @@ def check_pair(reference: Tensor, estimate: Tensor, lengths: Tensor | None) -> N
     if reference.shape != estimate.shape:
         shapes = f"{tuple(reference.shape)} and {tuple(estimate.shape)}"
         raise ValueError(f"reference and estimate differ in shape: {shapes}")
-    if reference.dim() < 2:
-        shape = tuple(reference.shape)
-        raise ValueError(f"expected [batch, time] or [batch, ears, time], got {shape}")
-    if lengths is not None and lengths.shape != reference.shape[:1]:
-        shape = tuple(lengths.shape)
-        raise ValueError(f"expected {len(reference)} lengths, got shape {shape}")
+    check_lengths(reference, lengths)
 
 
 def align(

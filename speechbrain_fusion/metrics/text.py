@@ -7,7 +7,7 @@ from speechbrain_fusion.metrics.info import metric_info
 from speechbrain_fusion.metrics.table import MEAN, SYSTEMS, Figures, MetricTable
 
 Row = tuple[str, ...]
-HEADER = ("unprocessed", "enhanced", "gain")
+HEADER = (*SYSTEMS, "gain")
 
 
 def summary_text(table: MetricTable) -> str:

@@ -12,7 +12,6 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from speechbrain_fusion.losses.signal import check_pair
 from speechbrain_fusion.models.shared_latent import MIXTURE_CHANNELS
 from speechbrain_fusion.models.speech_autoencoder import encoder_input
 from speechbrain_fusion.nnet.compressed_stft import compress
@@ -20,6 +19,7 @@ from speechbrain_fusion.nnet.options import check_option
 from speechbrain_fusion.nnet.padding import blank_frames, channels_as_items
 from speechbrain_fusion.nnet.precision import single
 from speechbrain_fusion.nnet.resolutions import FFT_SIZES, MultiResolutionSTFT
+from speechbrain_fusion.nnet.shapes import check_lengths
 from speechbrain_fusion.nnet.spectral_stack import SpectralLayer, SpectralStack
 
 MASKS = ("ratio", "complex")
@@ -122,7 +122,7 @@ class MaskEnhancer(nn.Module):
         ValueError
             If the shapes do not fit.
         """
-        check_pair(mixture, mixture, lengths)
+        check_lengths(mixture, lengths)
         flat, count = channels_as_items(mixture, lengths)
         given = encoder_input(self.stft, flat, count)
         latent = self.encoder(given.features, given.valid)

@@ -19,7 +19,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from speechbrain_fusion.losses.signal import check_pair
 from speechbrain_fusion.models.joint import JointInputs, joint_passes
 from speechbrain_fusion.models.speech_autoencoder import (
     SpeechAutoencoder,
@@ -31,6 +30,7 @@ from speechbrain_fusion.nnet.level import to_unit_power
 from speechbrain_fusion.nnet.options import check_option
 from speechbrain_fusion.nnet.padding import blank_frames, own_samples
 from speechbrain_fusion.nnet.precision import single
+from speechbrain_fusion.nnet.shapes import check_lengths
 from speechbrain_fusion.nnet.spectral_stack import SpectralStack
 
 SHARES = ("layer", "space")
@@ -183,7 +183,7 @@ class SharedLatentEnhancer(nn.Module):
             if lengths is not None:
                 raise ValueError("lengths: expected None in joint training")
             return joint_passes(self, mixture, joint)
-        check_pair(mixture, mixture, lengths)
+        check_lengths(mixture, lengths)
         stft, count = self.speech.stft, own_samples(mixture, lengths)
         given = encoder_input(stft, mixture, count)
         latent = self.encode(given.features, given.valid)

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from speechbrain_fusion.losses.signal import check_pair
 from speechbrain_fusion.nnet.compressed_stft import FLOOR, modulus
 from speechbrain_fusion.nnet.level import to_unit_power
 from speechbrain_fusion.nnet.padding import blank_frames, own_samples
 from speechbrain_fusion.nnet.precision import single
 from speechbrain_fusion.nnet.resolutions import FFT_SIZES, MultiResolutionSTFT
+from speechbrain_fusion.nnet.shapes import check_lengths
 from speechbrain_fusion.nnet.spectral_stack import SpectralStack
 
 
@@ -185,7 +185,7 @@ class SpeechAutoencoder(nn.Module):
         ValueError
             If the shapes do not fit.
         """
-        check_pair(signal, signal, lengths)
+        check_lengths(signal, lengths)
         count = own_samples(signal, lengths)
         unit, _, spectrum, features, valid = encoder_input(self.stft, signal, count)
         latent = self.encode(features, valid)

@@ -22,7 +22,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from speechbrain_fusion.losses.signal import check_pair
 from speechbrain_fusion.nnet.convolution import PointwiseConv
 from speechbrain_fusion.nnet.filterbank import (
     complete_frames,
@@ -32,7 +31,7 @@ from speechbrain_fusion.nnet.filterbank import (
 from speechbrain_fusion.nnet.options import check_option
 from speechbrain_fusion.nnet.padding import blank, own_samples, valid_steps
 from speechbrain_fusion.nnet.prelu import PReLU
-from speechbrain_fusion.nnet.shapes import check_axes
+from speechbrain_fusion.nnet.shapes import check_axes, check_lengths
 from speechbrain_fusion.nnet.streaming import along, current_memory, overlap
 from speechbrain_fusion.nnet.tcn import TemporalConvNet
 
@@ -306,7 +305,7 @@ class UnifiedSeparator(nn.Module):
         """
         check_axes(signal, batch=None, time=None)
         if lengths is not None:
-            check_pair(signal, signal, lengths)
+            check_lengths(signal, lengths)
             signal = blank(signal, own_samples(signal, lengths))
         with torch.autocast(signal.device.type, enabled=False):
             whole = self._whole(signal).unsqueeze(1).to(self.encoder.weight.dtype)

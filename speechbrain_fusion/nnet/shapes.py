@@ -35,3 +35,33 @@ def check_axes(x: Tensor, **axes: int | None) -> None:
             name if size is None else f"{size} {name}" for name, size in axes.items()
         ]
         raise ValueError(f"expected [{', '.join(names)}], got {tuple(x.shape)}")
+
+
+def check_lengths(signal: Tensor, lengths: Tensor | None) -> None:
+    """Refuse signals without items, and lengths that are not one for each of them.
+
+    Arguments
+    ---------
+    signal : torch.Tensor
+        Waveforms, shape [batch, ..., time].
+    lengths : torch.Tensor or None
+        Relative lengths, shape [batch]; None for all of it.
+
+    Raises
+    ------
+    ValueError
+        Naming the shape that was expected.
+
+    Example
+    -------
+    >>> import torch
+    >>> check_lengths(torch.zeros(2, 500), torch.ones(3))
+    Traceback (most recent call last):
+    ValueError: expected 2 lengths, got shape (3,)
+    """
+    if signal.dim() < 2:
+        shape = tuple(signal.shape)
+        raise ValueError(f"expected [batch, time] or [batch, ears, time], got {shape}")
+    if lengths is not None and lengths.shape != signal.shape[:1]:
+        shape = tuple(lengths.shape)
+        raise ValueError(f"expected {len(signal)} lengths, got shape {shape}")

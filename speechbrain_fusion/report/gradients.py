@@ -10,6 +10,7 @@ from speechbrain.utils.logger import get_logger
 
 from speechbrain_fusion.data.files import written_whole
 from speechbrain_fusion.report.figures import import_pyplot, save_figure
+from speechbrain_fusion.report.run_files import GRADIENTS, GRADIENTS_FIGURE
 
 logger = get_logger(__name__)
 
@@ -35,12 +36,12 @@ def write_gradients(folder: Path, curve: Curve) -> None:
     if len(columns) < 2:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    with written_whole(folder / "gradients.csv") as file:
+    with written_whole(folder / GRADIENTS) as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(curve)
     try:
-        draw_gradients(folder / "gradients.png", curve)
+        draw_gradients(folder / GRADIENTS_FIGURE, curve)
     except ImportError as error:
         logger.info(f"no figure: {error}")
 

@@ -17,10 +17,11 @@ from speechbrain_fusion.metrics.table import MEAN, SYSTEMS, MetricTable
 from speechbrain_fusion.report.run_files import (
     COMMAND,
     ENVIRONMENT,
+    EXAMPLES,
     EXPECTED,
     HISTORY,
+    INDEX,
     ITEMS,
-    LISTED,
     MODEL,
     SCRIPT,
     SETTINGS,
@@ -137,7 +138,7 @@ def read_run(folder: Path) -> Run:
 
 def _gather(folder: Path, texts: Mapping[str, str], settings: Mapping[str, Any]) -> Run:
     summary = read_json(folder / SUMMARY, dict).get("metrics", {})
-    index = read_json(folder / LISTED, dict)
+    index = read_json(folder / EXAMPLES / INDEX, dict)
     chosen = [index.get("metric"), settings.get("select"), *summary]
     return Run(
         folder=folder,
@@ -146,7 +147,7 @@ def _gather(folder: Path, texts: Mapping[str, str], settings: Mapping[str, Any])
         summary=summary,
         table=read_table(folder / ITEMS, summary),
         stages=_read_stages(folder),
-        kept=_read_kept(folder / "examples", index),
+        kept=_read_kept(folder / EXAMPLES, index),
         metric=next((x for x in chosen if x in summary), None),
         model=read_json(folder / MODEL, dict),
     )
@@ -340,7 +341,7 @@ def _listed(folder: Path, item: Mapping[str, Any]) -> Kept:
     files = {name: folder / path for name, path in item["files"].items()}
     for path in files.values():
         if not path.resolve().is_relative_to(folder.resolve()):
-            raise ValueError(f"{folder / 'index.json'}: {path} is not in its folder")
+            raise ValueError(f"{folder / INDEX}: {path} is not in its folder")
     return Kept(str(item["id"]), [*item.get("why", [])], files)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from speechbrain_fusion.metrics.info import gain, metric_info
+from speechbrain_fusion.metrics.table import SYSTEMS
 from speechbrain_fusion.report.page_html import Html, join, tag
 from speechbrain_fusion.report.page_run import GROUPS, Run, item_means
 from speechbrain_fusion.report.page_text import (
@@ -72,7 +73,7 @@ def extremes_table(run: Run, places: Mapping[str, str]) -> Html:
         )
         for why, items in groups.items()
     ]
-    header = ("item", "unprocessed", "enhanced", "gain")
+    header = ("item", *SYSTEMS, "gain")
     cells = [
         tag("th", x, scope="col", class_=f"number {x}" if n else None)
         for n, x in enumerate(header)

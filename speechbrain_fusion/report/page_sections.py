@@ -8,15 +8,7 @@ from speechbrain_fusion.metrics.info import metric_info
 from speechbrain_fusion.metrics.table import MEAN, SYSTEMS
 from speechbrain_fusion.report.page_audio import data_uri
 from speechbrain_fusion.report.page_html import Html, join, tag
-from speechbrain_fusion.report.page_run import (
-    COMMAND,
-    ENVIRONMENT,
-    SETTINGS,
-    SUMMARY,
-    Run,
-    about_recipe,
-    summary_systems,
-)
+from speechbrain_fusion.report.page_run import Run, about_recipe, summary_systems
 from speechbrain_fusion.report.page_scores import gain_class, scrolling
 from speechbrain_fusion.report.page_text import (
     direction,
@@ -24,14 +16,22 @@ from speechbrain_fusion.report.page_text import (
     score_text,
     without_machine,
 )
+from speechbrain_fusion.report.run_files import (
+    COMMAND,
+    ENVIRONMENT,
+    GRADIENTS_FIGURE,
+    LATENTS,
+    SETTINGS,
+    SUMMARY,
+)
 
 # Metrics that are shown large, after the one that selects: so many of the first there.
 PRINCIPAL = 4
 FAMILIAR = ("si_sdr", "snr", "pesq", "stoi", "mbstoi")
 PACKAGES = ("speechbrain-fusion", "speechbrain", "torch", "torchaudio", "numpy")
 PICTURES = {
-    "gradients.png": "Gradients of the losses over the steps of training",
-    "latents.png": "Latents of the same frames before and after joint training",
+    GRADIENTS_FIGURE: "Gradients of the losses over the steps of training",
+    LATENTS: "Latents of the same frames before and after joint training",
 }
 LARGEST = 1_000_000
 
@@ -135,7 +135,7 @@ def results_section(run: Run) -> Html:
         text = "The run has not been tested: there is no "
         return tag("p", text, tag("code", SUMMARY), ".", class_="missing")
     references = [x for x in summary_systems(run.summary) if x not in SYSTEMS]
-    header = ("metric", "unprocessed", "enhanced", "gain", *references)
+    header = ("metric", *SYSTEMS, "gain", *references)
     cells = [
         tag("th", name_text(x), scope="col", class_="number" if n else None)
         for n, x in enumerate(header)

@@ -11,7 +11,13 @@ from speechbrain_fusion.data.files import written_whole
 from speechbrain_fusion.metrics.table import MetricTable, finite
 from speechbrain_fusion.metrics.text import condition_text, summary_text
 from speechbrain_fusion.report.figures import draw_run
-from speechbrain_fusion.report.run_files import HISTORY, ITEMS, SUMMARY
+from speechbrain_fusion.report.run_files import (
+    EXAMPLES,
+    FIGURE,
+    HISTORY,
+    ITEMS,
+    SUMMARY,
+)
 
 
 def write_report(
@@ -59,10 +65,10 @@ def write_report(
     if by is not None:
         lines += [_by_condition(table, by, listed or table.metrics()[:1]), ""]
     if example is not None:
-        files["audio"] = "examples/"
+        files["audio"] = f"{EXAMPLES}/"
         try:
-            draw_run(folder / "run.png", history, example, rate, curves)
-            files["figure"] = "run.png"
+            draw_run(folder / FIGURE, history, example, rate, curves)
+            files["figure"] = FIGURE
         except ImportError as error:
             lines.append(f"no figure: {error}")
     width = max(map(len, files))

@@ -2,8 +2,11 @@
 
 SUMMARY, ITEMS, HISTORY = "test_summary.json", "test_items.csv", "history.json"
 SPEECH_HISTORY = "speech_history.json"
-SETTINGS, COMMAND, MODEL = "hyperparams.yaml", "command.txt", "model/config.json"
+SETTINGS, COMMAND = "hyperparams.yaml", "command.txt"
 ENVIRONMENT, SCRIPT = "env.log", "train.py"
-LISTED = "examples/index.json"
+MODEL_FOLDER, EXAMPLES = "model", "examples"
+MODEL, INDEX = f"{MODEL_FOLDER}/config.json", "index.json"
+FIGURE, TERMS, LATENTS = "run.png", "terms.png", "latents.png"
+GRADIENTS, GRADIENTS_FIGURE = "gradients.csv", "gradients.png"
 # one of these a folder of a run has
 EXPECTED = (SETTINGS, SUMMARY, ITEMS, HISTORY)
