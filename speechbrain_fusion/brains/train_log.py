@@ -7,6 +7,8 @@ from typing import Any
 from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.train_logger import FileTrainLogger
 
+from speechbrain_fusion.extras import import_extra
+
 Figures = Mapping[str, float]
 
 
@@ -64,11 +66,6 @@ class TrainLog(FileTrainLogger):
 
 
 def _open(folder: Path) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise ImportError(
-            "tensorboard: true needs TensorBoard: "
-            'pip install "speechbrain-fusion[tensorboard]"'
-        ) from error
-    return SummaryWriter(str(folder))
+    need = "tensorboard: true needs TensorBoard"
+    board = import_extra("torch.utils.tensorboard", "tensorboard", need)
+    return board.SummaryWriter(str(folder))

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from speechbrain_fusion.data.audio import AudioError
 from speechbrain_fusion.data.head import ANGLE_TOLERANCE, HeadResponses
 from speechbrain_fusion.data.sphere import rigid_sphere
+from speechbrain_fusion.extras import import_extra
 
 NPZ_KEYS = ("azimuth_deg", "ir", "fs")
 SOFA_KEYS = ("SourcePosition", "Data_IR", "Data_SamplingRate", "ReceiverPosition")
@@ -83,12 +84,7 @@ def _read_npz(path: Path) -> dict[str, Any]:
 
 
 def _read_sofa(path: Path) -> dict[str, Any]:
-    try:
-        import sofar
-    except ImportError as error:
-        raise ImportError(
-            f'{path} needs sofar: pip install "speechbrain-fusion[sofa]"'
-        ) from error
+    sofar = import_extra("sofar", "sofa", f"{path} needs sofar")
     return vars(sofar.read_sofa(str(path), verify=False, verbose=False))
 
 

@@ -20,6 +20,7 @@ from speechbrain_fusion.data.audio import AudioError, read, resample
 from speechbrain_fusion.data.folders import write_folder
 from speechbrain_fusion.data.inspection import audio_files, inspect_each
 from speechbrain_fusion.data.manifest import Entry
+from speechbrain_fusion.extras import import_extra
 
 MARKER = ".rooms"
 # Raise it with every change of what the writers write.
@@ -310,14 +311,8 @@ def simulate_rooms(
 
 
 def _library() -> Any:
-    try:
-        import pyroomacoustics
-    except ImportError as error:
-        raise ImportError(
-            "simulated rooms need pyroomacoustics: "
-            'pip install "speechbrain-fusion[rooms]"'
-        ) from error
-    return pyroomacoustics
+    need = "simulated rooms need pyroomacoustics"
+    return import_extra("pyroomacoustics", "rooms", need)
 
 
 def _simulate(library: Any, rate: int, rng: np.random.Generator) -> np.ndarray:

@@ -35,6 +35,7 @@ from torch import Tensor, nn
 
 from speechbrain_fusion import __version__
 from speechbrain_fusion.data.files import written_whole
+from speechbrain_fusion.extras import import_extra
 from speechbrain_fusion.inference.config import describe
 from speechbrain_fusion.inference.errors import first_line
 from speechbrain_fusion.inference.limits import check_rate
@@ -219,15 +220,9 @@ def _new_file(path: Path | str, force: bool) -> Path:
 
 
 def _onnx() -> Any:
-    try:
-        import onnx
-        import onnxruntime  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            "export to ONNX needs onnx and onnxruntime: "
-            'pip install "speechbrain-fusion[export]"'
-        ) from error
-    return onnx
+    need = "export to ONNX needs onnx and onnxruntime"
+    import_extra("onnxruntime", "export", need)
+    return import_extra("onnx", "export", need)
 
 
 def _copy_of_system(model: nn.Module) -> Any:

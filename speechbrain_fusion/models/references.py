@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from speechbrain_fusion.extras import import_extra
 from speechbrain_fusion.losses.signal import check_pair
 from speechbrain_fusion.nnet.compressed_stft import CompressedSTFT
 from speechbrain_fusion.nnet.padding import channels_as_items, valid_samples
@@ -229,14 +230,8 @@ def spectral_subtraction(
 
 
 def _denoise() -> Any:
-    try:
-        from pyroomacoustics import denoise
-    except ImportError as error:
-        raise ImportError(
-            "classical enhancement needs pyroomacoustics: "
-            'pip install "speechbrain-fusion[rooms]"'
-        ) from error
-    return denoise
+    need = "classical enhancement needs pyroomacoustics"
+    return import_extra("pyroomacoustics.denoise", "rooms", need)
 
 
 def _by_library(

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from speechbrain_fusion.data.files import written_whole
+from speechbrain_fusion.extras import import_extra
 
 # Decibels below the loudest cell that a spectrogram shows.
 RANGE = 70.0
@@ -24,12 +25,7 @@ def import_pyplot() -> Any:
     ImportError
         Naming the extra to install.
     """
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise ImportError(
-            'figures need matplotlib: pip install "speechbrain-fusion[plots]"'
-        ) from error
+    matplotlib = import_extra("matplotlib", "plots", "figures need matplotlib")
     # SpeechBrain logs everything: without this, how each font was found
     logging.getLogger("matplotlib").setLevel(logging.INFO)
     matplotlib.use("Agg")

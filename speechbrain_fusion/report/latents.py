@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from speechbrain_fusion.data.batch import Example
+from speechbrain_fusion.extras import import_extra
 from speechbrain_fusion.report.figures import import_pyplot, save_figure
 
 # Frames of each item that are drawn.
@@ -103,18 +104,13 @@ def draw_latents(path: Path, latents: Mapping[str, Tensor]) -> None:
 
 
 def _principal_components(latents: Mapping[str, Tensor]) -> Any:
-    try:
-        from sklearn.decomposition import PCA
-    except ImportError as error:
-        raise ImportError(
-            "the latent space needs scikit-learn: "
-            'pip install "speechbrain-fusion[plots]"'
-        ) from error
+    need = "the latent space needs scikit-learn"
+    decomposition = import_extra("sklearn.decomposition", "plots", need)
     every = torch.cat([*latents.values()])
     every = every[every.isfinite().all(-1)]
     if len(every) < 2:
         raise ValueError("latents: expected two frames at least that are finite")
-    fitted = PCA(2, random_state=0).fit(every.numpy())
+    fitted = decomposition.PCA(2, random_state=0).fit(every.numpy())
     # what is not finite is not drawn
     return lambda latent: fitted.transform(latent[latent.isfinite().all(-1)].numpy())
 

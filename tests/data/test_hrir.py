@@ -1,7 +1,7 @@
 """Head-related responses from files: what is read, and what is refused."""
 
-import builtins
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -322,13 +322,7 @@ def test_elevation_needs_a_sofa_file(head, tmp_path):
 
 
 def test_without_sofar_the_extra_is_named(tmp_path, monkeypatch):
-    def no_sofar(name, *arguments, **options):
-        if name == "sofar":
-            raise ImportError(name)
-        return true_import(name, *arguments, **options)
-
-    true_import = builtins.__import__
-    monkeypatch.setattr(builtins, "__import__", no_sofar)
+    monkeypatch.setitem(sys.modules, "sofar", None)
     (tmp_path / "set.sofa").touch()
     with pytest.raises(
         ImportError, match=r"pip install \"speechbrain-fusion\[sofa\]\""

@@ -1,8 +1,8 @@
-import builtins
 import csv
 import importlib.util
 import json
 import math
+import sys
 from pathlib import Path
 
 import pytest
@@ -174,14 +174,7 @@ def test_bad_options_give_one_error(arguments, message, capsys):
 
 
 def test_missing_matplotlib_names_the_extra(tmp_path, monkeypatch):
-    import_really = builtins.__import__
-
-    def refuse(name, *arguments, **options):
-        if name.startswith("matplotlib"):
-            raise ImportError(name)
-        return import_really(name, *arguments, **options)
-
-    monkeypatch.setattr(builtins, "__import__", refuse)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"speechbrain-fusion\[plots\]"):
         synthetic.main([*SMALL, "--output_folder", str(tmp_path)])
     assert (tmp_path / "runs.csv").exists()
