@@ -35,16 +35,15 @@ SHARES = {"clean": 6, "noisy": 6, "valid": 2, "test": 6}
 
 SIDES = {"train": 3, "valid": 1, "test": 1}
 """Shares of noises and rooms."""
-DISJOINT = {
-    **{"speaker": "talker", "script": "script", "noise": "noise", "room": "room"},
-    "response": "response",
-}
-"""What may have to be disjoint (of responses their rooms), and the key of an entry."""
+DISJOINT = ("speaker", "script", "noise", "room", "response")
+"""What may have to be disjoint (of responses their rooms)."""
 
 COUNTED = {
     **{"utterance": "utterance", "speaker": "talker", "script": "script"},
     **{"version": "version", "room": "room", "response": "response", "noise": "noise"},
 }
+"""What is counted, and the key of an entry that says it."""
+
 # Of so many all ways to share them out are compared.
 MOST_ROOMS = 8
 

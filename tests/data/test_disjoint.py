@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from speechbrain_fusion.data.audio import AudioError
 from speechbrain_fusion.data.disjoint import (
+    COUNTED,
     DISJOINT,
     SHARES,
     SIDES,
@@ -174,7 +175,9 @@ def test_fewer_than_three_rooms_are_named():
         split_sides({"studio": 3, "office1": 1}, "room")
 
 
-@pytest.mark.parametrize(("kind", "key"), [*DISJOINT.items(), ("utterance",) * 2])
+@pytest.mark.parametrize(
+    ("kind", "key"), [(x, COUNTED[x]) for x in (*DISJOINT, "utterance")]
+)
 def test_a_leak_is_named_with_both_sets(kind, key):
     sets = {name: [{key: f"{key} of {name}"}, {}] for name in SHARES}
     prove_disjoint(sets, DISJOINT)
