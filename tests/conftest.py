@@ -1,5 +1,6 @@
 """What tests share: real data where it is, and small folders of recordings."""
 
+import functools
 import os
 from pathlib import Path
 
@@ -7,10 +8,13 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from speechbrain.utils import logger
 from speechbrain.utils.importutils import LazyModule
 
 # Hypothesis asks all modules for their file, which would import upstream's lazy ones.
 LazyModule.__file__ = None
+# Every run asks pip for the installed packages: one answer is enough.
+logger.get_environment_description = functools.cache(logger.get_environment_description)
 # Tests run in parallel: one thread each is faster than all cores for each.
 torch.set_num_threads(1)
 

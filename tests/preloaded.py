@@ -19,6 +19,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import types
 from pathlib import Path
 
 PROGRAM = """\
@@ -119,11 +120,12 @@ def serve(handle: int) -> None:
 
 
 def preload() -> None:
-    """Import what commands take long to import."""
+    """Import what commands take long to import, and ask what they ask every time."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot
+    from speechbrain.utils import logger
 
     import speechbrain_fusion.brains
     import speechbrain_fusion.cli
@@ -131,6 +133,10 @@ def preload() -> None:
     import speechbrain_fusion.inference
     import speechbrain_fusion.models
     import speechbrain_fusion.report  # noqa: F401
+
+    # the installed packages, by pip
+    described = logger.get_environment_description()
+    logger.get_environment_description = lambda: described
 
 
 def answer(channel: socket.socket) -> None:
@@ -173,7 +179,12 @@ def work(request: dict, handles: list[int]) -> None:
         else:
             sys.argv = arguments
             sys.path.insert(0, os.path.dirname(os.path.abspath(arguments[0])))
-            runpy.run_path(arguments[0], run_name="__main__")
+            # threads and processes of the script find it under this name to the end
+            main = types.ModuleType("__main__")
+            main.__file__ = arguments[0]
+            sys.modules["__main__"] = sys.modules["__mp_main__"] = main
+            with open(arguments[0], "rb") as script:
+                exec(compile(script.read(), arguments[0], "exec"), vars(main))
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
         if isinstance(end.code, str):

@@ -10,19 +10,9 @@ import pytest
 import ruamel.yaml
 
 from tests.benchmarks.conftest import FOLDER, ROOT, ROW, script
+from tests.preloaded import preloaded, programs
 
 HIDDEN = ("clarity", "mir_eval")
-# Python imports a module of this name at its start, if there is one
-BLOCKER = f"""
-import sys
-
-class Blocker:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {HIDDEN}:
-            raise ModuleNotFoundError(name)
-
-sys.meta_path.insert(0, Blocker())
-"""
 
 
 @pytest.fixture
@@ -178,19 +168,15 @@ def test_numbers_have_three_digits(load, value, text):
 
 @pytest.mark.slow
 def test_every_benchmark_runs_and_gives_rows(tmp_path):
-    (tmp_path / "sitecustomize.py").write_text(BLOCKER)
-    paths = [str(tmp_path), str(ROOT), os.environ.get("PYTHONPATH", "")]
+    for name in HIDDEN:
+        (tmp_path / f"{name}.py").write_text(f"raise ModuleNotFoundError({name!r})")
+    paths = os.pathsep.join(map(str, (tmp_path, ROOT)))
+    environ = preloaded({**os.environ, "PYTHONPATH": paths})
     out = tmp_path / "out"
-    command = [
-        sys.executable,
-        str(FOLDER / "run.py"),
-        "--quick",
-        "--output_folder",
-        out,
-    ]
     done = subprocess.run(
-        command,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        ["python", FOLDER / "run.py", "--quick", "--output_folder", out],
+        env=environ,
+        executable=programs() / "python",
         capture_output=True,
         text=True,
         check=False,
