@@ -141,9 +141,11 @@ class Examples:
                 write_example(self.folder / EXTREMES, name, signals, self.rate)
         # all have written
         gather(None)
-        if if_main_process():
+        if not if_main_process():
+            return
+        if why:
             self._write_index(why, table.state()["items"])
-            self._forget(why)
+        self._remove_others(why)
 
     def _decide(self) -> dict[str, list[str]]:
         """Name the items that are kept, and why, from what every process knows."""
@@ -173,14 +175,12 @@ class Examples:
             }
             for name, reasons in why.items()
         ]
-        if not why:
-            return
         better = metric_info(self.metric or "").better
         about = {"metric": self.metric, "better": better, "sample_rate": self.rate}
         with written_whole(self.folder / INDEX) as file:
             json.dump(_strict({**about, "items": entries}), file, indent=1)
 
-    def _forget(self, why: Mapping[str, list[str]]) -> None:
+    def _remove_others(self, why: Mapping[str, list[str]]) -> None:
         """Remove what an earlier test kept."""
         if not why:
             (self.folder / INDEX).unlink(missing_ok=True)

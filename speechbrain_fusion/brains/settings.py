@@ -47,8 +47,7 @@ MAY_CHANGE = {
     "speech_checkpointer",
     "speech_train_logger",
 }
-
-# ... and how examples are loaded, which are the same
+# ... and of a loader's options those that do not change what it gives
 LOADER, LOADING = "train_loader", ("num_workers", "prefetch_factor", "pin_memory")
 
 
@@ -192,11 +191,11 @@ def check_same_run(folder: Path, base: Path, changes: dict[str, Any]) -> None:
 
 
 def _as_text(tree: Any) -> dict[str, str]:
-    """Write each key of a YAML out on its own, tags and all."""
+    """Write out each key of a YAML on its own, tags and all, as far as it counts."""
     texts = {}
-    for name in LOADING:
-        (tree.get(LOADER) or {}).pop(name, None)
     for key, value in tree.items():
+        if key == LOADER and isinstance(value, dict):
+            value = {name: x for name, x in value.items() if name not in LOADING}
         stream = io.StringIO()
         ruamel.yaml.YAML().dump({"value": value}, stream)
         # comments are none of the settings

@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from speechbrain_fusion.data.folders import Folder
 
 
-def check_segment(segment: float | None, rate: int) -> None:
-    """Refuse a segment without a sample; None stands for whole recordings.
+def check_segment(segment: float | None, rate: int, whole: bool = True) -> None:
+    """Refuse a segment without a sample.
 
     Arguments
     ---------
     segment : float or None
-        In seconds.
+        In seconds; None for whole recordings.
     rate : int
         Sample rate in Hz.
+    whole : bool
+        Whether it may be None.
 
     Raises
     ------
@@ -25,7 +27,9 @@ def check_segment(segment: float | None, rate: int) -> None:
     -------
     >>> check_segment(2.0, 16000)
     """
-    if segment is not None and not 1 <= segment * rate < math.inf:
+    if segment is None and whole:
+        return
+    if segment is None or not 1 <= segment * rate < math.inf:
         raise ValueError(f"segment: expected a sample at least, got {segment} s")
 
 

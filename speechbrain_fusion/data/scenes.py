@@ -146,7 +146,7 @@ class BinauralScenes(PlannedItems[Scene]):
 
     def _check_options(self) -> None:
         """Refuse options out of their ranges."""
-        check_segment(self.segment, self.responses.rate)
+        check_segment(self.segment, self.responses.rate, whole=False)
         check_within("directions", self.directions, 1)
         for name in ("snr", "level", "interferers"):
             check_bounds(name, getattr(self, name))

@@ -229,6 +229,7 @@ def begun(tmp_path):
         ({"data_folder": "elsewhere"}, "data_folder"),
         ({"enhancer": {"out_features": 5}}, "enhancer"),
         ({"train_loader": {"batch_size": 3}}, "train_loader"),
+        ({"train_loader": 3}, "train_loader"),
     ],
 )
 def test_a_run_is_not_taken_up_with_other_settings(begun, changes, key):

@@ -129,6 +129,8 @@ def test_fixed_scenes_do_not_tie_noises_to_talkers(make):
         ({"interferers": (0, 1)}, "interferers: expected 1 to inf, got 0"),
         ({"segment": 0.0}, "segment: expected .* got 0"),
         ({"segment": float("nan")}, "segment: expected .* got nan"),
+        ({"segment": float("inf")}, "segment: expected .* got inf"),
+        ({"segment": None}, "segment: expected .* got None"),
         ({"directions": 0}, "directions: expected 1 to inf, got 0"),
         ({"talker_share": 1.5}, "talker_share: expected 0 to 1, got 1.5"),
         ({"diffuse_share": -0.1}, "diffuse_share: expected 0 to 1, got -0.1"),

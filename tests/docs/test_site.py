@@ -79,6 +79,14 @@ def test_nothing_is_fetched_from_a_network(built):
 
 
 @pytest.mark.slow
+def test_a_layer_that_takes_no_arguments_shows_none(site):
+    page = (site / "api/nnet.html").read_text(encoding="utf-8")
+    begin = page.index('id="speechbrain_fusion.nnet.FusionLayer"')
+    shown = re.sub("<[^>]+>", "", page[begin : page.index("</dt>", begin)])
+    assert "Any" not in shown
+
+
+@pytest.mark.slow
 def test_equations_are_mathml_and_no_name_of_ours_is_lost(built, site):
     page = (site / "systems" / "binaural.html").read_text(encoding="utf-8")
     assert page.count("<math") > 5

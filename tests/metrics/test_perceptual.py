@@ -10,7 +10,7 @@ import pytest
 import soundfile
 import torch
 
-from speechbrain_fusion.metrics import estoi, pesq, stoi
+from speechbrain_fusion.metrics import estoi, perceptual, pesq, stoi
 
 RATE = 16000
 
@@ -61,6 +61,25 @@ def test_processes_keep_the_order(metric):
     alone = metric(clean, noisy, RATE, jobs=1)
     assert alone[1].mean() < alone[0].mean() < alone[2].mean()
     assert torch.equal(metric(clean, noisy, RATE, jobs=2), alone)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "jobs", "expected"), [(2.0, None, 1), (8.0, None, 3), (2.0, 2, 2)]
+)
+def test_processes_are_as_many_as_the_sound_is_worth(
+    monkeypatch, seconds, jobs, expected
+):
+    wanted = []
+
+    def count(workers):
+        wanted.append(workers)
+        return lambda tasks: [0.0 for _ in tasks]
+
+    monkeypatch.setattr(perceptual.joblib, "Parallel", count)
+    monkeypatch.setattr(perceptual.joblib, "cpu_count", lambda: 16)
+    signals = torch.ones(2, 2, int(seconds * RATE))
+    stoi(signals, signals, RATE, jobs=jobs)
+    assert wanted == [expected]
 
 
 @pytest.mark.slow

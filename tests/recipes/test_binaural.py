@@ -128,6 +128,7 @@ BAD = {
     "criterion": ({"select": "loudness"}, r"select: expected one of .*'loudness'"),
     "long segment": ({"segment": 9.0}, r"segment: 9\.0 s is longer"),
     "noise": ({"noise_split": "{valid: [rain]}"}, r"no such noise .*rain.*noise0"),
+    "a metric's rate": ({"sample_rate": 11025}, r"PESQ knows 8000 .*got 11025 Hz"),
     "few scenes": (
         {"scene_counts": "{train: 1}"},
         r"1 items do not fill one batch of 2",
