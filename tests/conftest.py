@@ -2,6 +2,8 @@
 
 import functools
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +33,18 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("SBF_REAL_DATA names no folder of real recordings")
     return Path(folder)
+
+
+@pytest.fixture
+def hide_library(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """A function that makes a library, and what is loaded of it, not importable."""
+
+    def hide(name: str) -> None:
+        loaded = [module for module in sys.modules if module.startswith(f"{name}.")]
+        for module in [name, *loaded]:
+            monkeypatch.setitem(sys.modules, module, None)
+
+    return hide
 
 
 def write_voice(path: Path, seconds: float, seed: int, rate: int = 16000) -> None:

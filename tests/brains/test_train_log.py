@@ -1,5 +1,3 @@
-import sys
-
 import pytest
 
 from speechbrain_fusion.brains import TrainLog
@@ -30,7 +28,7 @@ def test_tensorboard_shows_the_same_figures_at_their_epochs(tmp_path):
     assert points == [(1, 0.25), (2, 0.5), (3, 0.75)]
 
 
-def test_a_missing_tensorboard_is_named(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+def test_a_missing_tensorboard_is_named(tmp_path, hide_library):
+    hide_library("torch.utils.tensorboard")
     with pytest.raises(ImportError, match=r"speechbrain-fusion\[tensorboard\]"):
         TrainLog(tmp_path / "log.txt", tensorboard=True)

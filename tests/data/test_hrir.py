@@ -1,7 +1,6 @@
 """Head-related responses from files: what is read, and what is refused."""
 
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -321,8 +320,8 @@ def test_elevation_needs_a_sofa_file(head, tmp_path):
         load_responses("sphere", 16000, elevation=10)
 
 
-def test_without_sofar_the_extra_is_named(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "sofar", None)
+def test_without_sofar_the_extra_is_named(tmp_path, hide_library):
+    hide_library("sofar")
     (tmp_path / "set.sofa").touch()
     with pytest.raises(
         ImportError, match=r"pip install \"speechbrain-fusion\[sofa\]\""

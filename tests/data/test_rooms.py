@@ -1,7 +1,5 @@
 """Rooms: responses begin with the direct path, and what cannot be one is refused."""
 
-import sys
-
 import numpy as np
 import pytest
 import soundfile
@@ -161,8 +159,8 @@ def test_rooms_whose_walls_cannot_be_are_drawn_again():
     assert size.shape == (3,)
 
 
-def test_without_the_library_the_extra_is_named(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pyroomacoustics", None)
+def test_without_the_library_the_extra_is_named(tmp_path, hide_library):
+    hide_library("pyroomacoustics")
     with pytest.raises(ImportError, match=r'install "speechbrain-fusion\[rooms\]"'):
         simulate_rooms(tmp_path / "rooms", 1, 8000)
     assert not (tmp_path / "rooms").exists()

@@ -1,7 +1,6 @@
 """Exported models give what PyTorch gives, whatever the length and the batch."""
 
 import math
-import sys
 import threading
 import warnings
 from collections.abc import Callable
@@ -327,9 +326,9 @@ def test_what_is_no_system_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("missing", ["onnx", "onnxruntime"])
 def test_a_missing_package_is_named_with_its_extra(
-    missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    missing: str, tmp_path: Path, hide_library: Callable[[str], None]
 ) -> None:
-    monkeypatch.setitem(sys.modules, missing, None)
+    hide_library(missing)
     with pytest.raises(ImportError, match=r"speechbrain-fusion\[export\]"):
         export_offline(binaural(), tmp_path / "model.onnx")
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -161,10 +162,10 @@ def test_a_batch_of_none_is_refused(files: dict) -> None:
 
 
 def test_without_onnxruntime_the_extra_is_named(
-    files: dict, monkeypatch: pytest.MonkeyPatch
+    files: dict, hide_library: Callable[[str], None]
 ) -> None:
     path = files[EARS][1]
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    hide_library("onnxruntime")
     with pytest.raises(ImportError, match=r"speechbrain-fusion\[export\]"):
         OnnxStream(path)
 

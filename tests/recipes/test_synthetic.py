@@ -2,7 +2,6 @@ import csv
 import importlib.util
 import json
 import math
-import sys
 from pathlib import Path
 
 import pytest
@@ -173,8 +172,8 @@ def test_bad_options_give_one_error(arguments, message, capsys):
     assert message in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_missing_matplotlib_names_the_extra(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
+def test_missing_matplotlib_names_the_extra(tmp_path, hide_library):
+    hide_library("matplotlib")
     with pytest.raises(ImportError, match=r"speechbrain-fusion\[plots\]"):
         synthetic.main([*SMALL, "--output_folder", str(tmp_path)])
     assert (tmp_path / "runs.csv").exists()

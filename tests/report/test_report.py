@@ -3,7 +3,6 @@ import json
 import logging
 import math
 import struct
-import sys
 
 import pytest
 import torch
@@ -114,9 +113,9 @@ def test_drawing_does_not_flood_the_log(tmp_path, caplog):
 
 
 def test_without_matplotlib_the_extra_is_named_and_the_tables_are_written(
-    tmp_path, monkeypatch
+    tmp_path, hide_library
 ):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    hide_library("matplotlib")
     lines = write_report(tmp_path, make_table(), HISTORY, make_example(), RATE)
     (line,) = [line for line in lines if line.startswith("no figure")]
     assert 'pip install "speechbrain-fusion[plots]"' in line
@@ -125,7 +124,7 @@ def test_without_matplotlib_the_extra_is_named_and_the_tables_are_written(
     assert not any("run.png" in line for line in lines)
 
 
-def test_drawing_without_matplotlib_is_an_error(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
+def test_drawing_without_matplotlib_is_an_error(tmp_path, hide_library):
+    hide_library("matplotlib")
     with pytest.raises(ImportError, match=r"speechbrain-fusion\[plots\]"):
         draw_run(tmp_path / "run.png", HISTORY, make_example(), RATE)
