@@ -169,7 +169,7 @@ def test_the_saved_configuration_loads_as_it_was(path, tmp_path, monkeypatch):
         "binaural": ["--enhancer", "{N: 8, B: 4, H: 4, S: 6, P: 3, X: 1, R: 1}"],
         "librimix_noisy": ["--separation_only=true", "--tensorboard=false"],
         "timit": ["--groups=1", "--units=1"],
-        "daps_noisex": ["--hop=128", "--bound=false"],
+        "daps_noisex": ["--hop=128", "--snr=[0]"],
     }
     arguments = [str(path), "--seed=77", "--lr=0.5", "--data_folder=here"]
     arguments += small[path.parents[1].name]
