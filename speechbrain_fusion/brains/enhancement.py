@@ -50,7 +50,8 @@ class EnhancementBrain(StepCheckpointsBrain):
     - losses: dict of name to function (reference, estimate, lengths) -> scalar.
     - loss_weights: dict of name to float.
     - valid_metrics, metrics: dict of name to function (reference, estimate, lengths)
-      -> [batch] or [batch, channels], computed in validation and in test.
+      -> [batch] or [batch, channels], or a dict of such by name, computed in
+      validation and in test.
     - select: name of the validation metric (higher is better) that decides on the
       best checkpoint, the rate and the end; or "loss", the validation's (lower is
       better), which needs no target.
@@ -81,7 +82,7 @@ class EnhancementBrain(StepCheckpointsBrain):
         self.history = History()
         self.table = self._new_table()
         check_names(self.hparams)
-        rehearse(self.hparams, max(1, len(self.table.channels)))
+        self.validated = rehearse(self.hparams, max(1, len(self.table.channels)))
         if self.checkpointer is not None:
             self.checkpointer.add_recoverable("history", self.history)
             self.checkpointer.add_recoverable("random_states", RandomStates())
@@ -288,7 +289,7 @@ class EnhancementBrain(StepCheckpointsBrain):
             self.hparams.sample_rate,
             by=self.hparams.table_by,
             listed=self.listed_metrics(),
-            curves=[*self.hparams.valid_metrics],
+            curves=self.validated,
         )
         print("\n".join(lines))
         # first what the page shows: figures, and what the model folder says

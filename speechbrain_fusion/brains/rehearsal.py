@@ -1,4 +1,4 @@
-"""What is wrong with a YAML's settings, and what a test lacks, before any training."""
+"""What is wrong with a YAML's settings, and what its metrics lack, before training."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -13,12 +13,12 @@ LOSS = "loss"
 
 
 def check_names(hparams: Any) -> None:
-    """Refuse a criterion or weights that nothing of the YAML belongs to.
+    """Refuse weights that are not those of the losses, or that are all 0.
 
     Arguments
     ---------
     hparams : namespace
-        select, valid_metrics, losses and loss_weights: see `EnhancementBrain`.
+        losses and loss_weights: see `EnhancementBrain`.
 
     Raises
     ------
@@ -28,20 +28,9 @@ def check_names(hparams: Any) -> None:
     Example
     -------
     >>> from types import SimpleNamespace
-    >>> given = {"select": "loss", "valid_metrics": {}, "losses": {"snr": None}}
-    >>> check_names(SimpleNamespace(loss_weights={"snr": 1.0}, **given))
+    >>> given = {"losses": {"snr": None}, "loss_weights": {"snr": 1.0}}
+    >>> check_names(SimpleNamespace(**given))
     """
-    known, chosen = list(hparams.valid_metrics), hparams.select
-    if chosen not in [*known, LOSS]:
-        raise ValueError(
-            f"select: expected one of valid_metrics, {known}, or {LOSS}, got {chosen!r}"
-        )
-    if LOSS in known:
-        raise ValueError(f"valid_metrics: expected no metric named {LOSS}")
-    if chosen != LOSS and metric_info(chosen).better == "lower":
-        raise ValueError(
-            f"select: expected a metric of which more is better, got {chosen!r}"
-        )
     check_weights(hparams.losses, hparams.loss_weights)
     if not any(hparams.loss_weights.values()):
         raise ValueError("loss_weights: expected one that is not 0")
@@ -85,32 +74,58 @@ def white_noise(rate: int, channels: int = 1) -> Tensor:
     return torch.randn((2, 1, channels, rate), generator=generator)
 
 
-def rehearse(hparams: Any, channels: int = 1) -> None:
-    """Score a second of noise with the metrics of a test.
+def rehearse(hparams: Any, channels: int = 1) -> list[str]:
+    """Score a second of noise with the metrics of validation and of a test.
 
     Arguments
     ---------
     hparams : namespace
-        metrics, table_metrics and sample_rate: see `EnhancementBrain`.
+        select, valid_metrics, metrics, table_metrics and sample_rate: see
+        `EnhancementBrain`.
     channels : int
         Of the signals that are scored.
+
+    Returns
+    -------
+    list of str
+        Names of what validation measures; one function may give several.
 
     Raises
     ------
     ImportError
         If a metric needs a library that is not there.
     ValueError
-        If one does not know the rate, or for unknown `table_metrics`.
+        If one does not know the rate, or for `select` or `table_metrics` that are not
+        measured.
 
     Example
     -------
     >>> from types import SimpleNamespace
     >>> from speechbrain_fusion.metrics import si_sdr
-    >>> given = {"metrics": {"si_sdr": si_sdr}, "table_metrics": ["si_sdr"]}
-    >>> rehearse(SimpleNamespace(sample_rate=8000, **given))
+    >>> given = {"metrics": {"si_sdr": si_sdr}, "valid_metrics": {"si_sdr": si_sdr}}
+    >>> rehearse(SimpleNamespace(sample_rate=8000, select="si_sdr", **given))
+    ['si_sdr']
     """
     noise = white_noise(hparams.sample_rate, channels)
-    known = [*evaluate(hparams.metrics, noise[0], noise.sum(0), torch.ones(1))]
+    scored = noise[0], noise.sum(0), torch.ones(1)
+    valid = [*evaluate(hparams.valid_metrics, *scored)]
+    _check_select(hparams.select, valid)
+    known = [*evaluate(hparams.metrics, *scored)]
     listed = hparams.table_metrics if hasattr(hparams, "table_metrics") else ()
     if unknown := sorted({*listed} - {*known}):
         raise ValueError(f"table_metrics: expected some of {known}, got {unknown}")
+    return valid
+
+
+def _check_select(select: str, measured: list[str]) -> None:
+    if LOSS in measured:
+        raise ValueError(f"valid_metrics: expected no metric named {LOSS}")
+    if select not in [*measured, LOSS]:
+        raise ValueError(
+            f"select: expected one of valid_metrics, {measured}, or {LOSS}, "
+            f"got {select!r}"
+        )
+    if select != LOSS and metric_info(select).better == "lower":
+        raise ValueError(
+            f"select: expected a metric of which more is better, got {select!r}"
+        )

@@ -1,4 +1,5 @@
 import csv
+import functools
 import json
 import math
 
@@ -7,7 +8,7 @@ import soundfile
 import torch
 
 from speechbrain_fusion.losses import si_sdr_loss
-from speechbrain_fusion.metrics import si_sdr
+from speechbrain_fusion.metrics import pesq, si_sdr, snr
 from tests.brains import toy
 from tests.brains.common import Killed, die_at, parameters
 from tests.brains.toy import Forgetful, ToyScenes, make_brain, train
@@ -267,6 +268,25 @@ def test_the_lowest_validation_loss_can_decide(tmp_path, monkeypatch):
     brain.on_evaluate_start(**brain.best_checkpoint())
     for found, expected in zip(brain.modules.parameters(), states[1], strict=True):
         assert torch.equal(found, expected)
+
+
+def test_a_metric_that_gives_several_can_decide_by_each(tmp_path):
+    def levels(reference, estimate, lengths=None):
+        scored = reference, estimate, lengths
+        return {"si_sdr": si_sdr(*scored), "snr": snr(*scored)}
+
+    choice = {"select": "snr", "valid_metrics": {"levels": levels}}
+    brain = train(make_brain(tmp_path, epochs=2, **choice))
+    best = brain.checkpointer.find_checkpoint(max_key="snr")
+    assert best.meta["snr"] == max(x["valid_snr"] for x in brain.history.epochs)
+    with pytest.raises(ValueError, match=r"select: .*\['si_sdr', 'snr'\].*'levels'"):
+        make_brain(tmp_path / "next", **{**choice, "select": "levels"})
+
+
+def test_what_validation_cannot_compute_is_said_before_training(tmp_path):
+    metrics = {"pesq": functools.partial(pesq, rate=11025)}
+    with pytest.raises(ValueError, match=r"PESQ knows 8000 .*got 11025"):
+        make_brain(tmp_path, select="pesq", valid_metrics=metrics)
 
 
 def test_a_metric_cannot_be_named_as_the_loss(tmp_path):
