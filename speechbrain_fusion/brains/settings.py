@@ -15,6 +15,7 @@ import ruamel.yaml
 from hyperpyyaml.core import recursive_update, resolve_references
 from speechbrain.utils.run_opts import RunOptions
 
+from speechbrain_fusion.messages import unwrapped
 from speechbrain_fusion.report.run_files import SETTINGS
 
 INCLUDE = "!include:"
@@ -223,7 +224,7 @@ def _load_changes(text: Any) -> dict[str, Any]:
     try:
         changes = ruamel.yaml.YAML().load(text) or {}
     except ruamel.yaml.error.YAMLError as error:
-        raise ValueError(f"{_in_one_line(error)}: expected --key=value") from error
+        raise ValueError(f"{unwrapped(error)}: expected --key=value") from error
     if not isinstance(changes, dict):
         raise ValueError(f"{changes}: expected --key=value")
     return changes
@@ -235,12 +236,8 @@ def _load_tree(path: Path) -> Any:
         tree = ruamel.yaml.YAML().load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, ruamel.yaml.error.YAMLError) as error:
         raise ValueError(
-            f"{path}: not a readable YAML file ({_in_one_line(error)})"
+            f"{path}: not a readable YAML file ({unwrapped(error)})"
         ) from error
     if not isinstance(tree, dict | ruamel.yaml.comments.TaggedScalar):
         raise ValueError(f"{path}: expected a YAML file of keys, got {tree!r}")
     return tree
-
-
-def _in_one_line(error: Exception) -> str:
-    return " ".join(f"{error}".split())

@@ -10,6 +10,8 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import NoReturn, TextIO
 
+from speechbrain_fusion.messages import unwrapped
+
 PROGRAM = "speechbrain-fusion"
 DONE, FAILED, USAGE, BUG, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 70, 130, 141
 EXIT_CODES = """exit codes:
@@ -70,7 +72,7 @@ def one_line(reason: object) -> str:
     >>> one_line("a\nb\x1b[2J.wav: empty")
     'a b\\x1b[2J.wav: empty'
     """
-    return printable(" ".join(str(reason).split()) or type(reason).__name__)
+    return printable(unwrapped(reason) or type(reason).__name__)
 
 
 def printable(line: str) -> str:

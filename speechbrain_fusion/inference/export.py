@@ -37,13 +37,13 @@ from speechbrain_fusion import __version__
 from speechbrain_fusion.data.files import written_whole
 from speechbrain_fusion.extras import import_extra
 from speechbrain_fusion.inference.config import describe
-from speechbrain_fusion.inference.errors import first_line
 from speechbrain_fusion.inference.limits import check_rate
 from speechbrain_fusion.inference.onnx_check import check_offline, check_step
 from speechbrain_fusion.inference.onnx_operators import OPSET, operators
 from speechbrain_fusion.inference.onnx_stream import GOES_ON
 from speechbrain_fusion.inference.step import RECORDING, StepModel
 from speechbrain_fusion.inference.targets import check_target
+from speechbrain_fusion.messages import first_line
 from speechbrain_fusion.models.system import System
 from speechbrain_fusion.nnet.exporting import exporting
 from speechbrain_fusion.nnet.streaming import Memory

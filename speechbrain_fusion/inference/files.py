@@ -13,7 +13,7 @@ from speechbrain.utils.fetching import (
     fetch,
 )
 
-from speechbrain_fusion.inference.errors import in_a_line
+from speechbrain_fusion.messages import in_a_line
 
 HYPERPARAMS, WEIGHTS, CONFIG = "hyperparams.yaml", "model.ckpt", "config.json"
 CARD = "README.md"

@@ -26,7 +26,6 @@ from torch import Tensor, nn
 import speechbrain_fusion
 from speechbrain_fusion.inference.card import model_card
 from speechbrain_fusion.inference.config import check_config, describe, read_config
-from speechbrain_fusion.inference.errors import in_a_line
 from speechbrain_fusion.inference.files import (
     CARD,
     CONFIG,
@@ -43,6 +42,7 @@ from speechbrain_fusion.inference.safe_yaml import (
     TRANSFER,
 )
 from speechbrain_fusion.inference.weights import EXTRA_STATE, read_weights
+from speechbrain_fusion.messages import in_a_line
 
 HEAD = """\
 # What inference needs of a run. With SpeechBrain's from_hparams, or

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from speechbrain_fusion.inference.errors import first_line
 from speechbrain_fusion.inference.onnx_stream import GOES_ON, open_session
 from speechbrain_fusion.inference.step import StepModel
+from speechbrain_fusion.messages import first_line
 
 TOLERANCE = 1e-4
 """Difference to PyTorch that is allowed, for signals of power 0.01."""

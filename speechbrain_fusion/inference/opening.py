@@ -7,10 +7,10 @@ import torch
 from hyperpyyaml import load_hyperpyyaml
 
 from speechbrain_fusion.inference.config import check_agreement, read_config
-from speechbrain_fusion.inference.errors import first_line, in_a_line
 from speechbrain_fusion.inference.files import ModelFiles, read_text
 from speechbrain_fusion.inference.safe_yaml import MODEL, MODULES, RATE, check_yaml
 from speechbrain_fusion.inference.weights import build_like, check_fit, read_weights
+from speechbrain_fusion.messages import first_line, in_a_line
 
 Made = TypeVar("Made")
 

@@ -17,7 +17,7 @@ from torch.nn.modules.module import (
     register_module_parameter_registration_hook,
 )
 
-from speechbrain_fusion.inference.errors import in_a_line
+from speechbrain_fusion.messages import in_a_line
 
 Built = TypeVar("Built")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from speechbrain.utils.logger import get_logger
 
 from speechbrain_fusion.data.files import written_whole
+from speechbrain_fusion.messages import in_a_line
 from speechbrain_fusion.report.page_conditions import conditions_section
 from speechbrain_fusion.report.page_curves import curves_section
 from speechbrain_fusion.report.page_html import Html, join, tag
@@ -93,8 +94,7 @@ def page_lines(folder: Path) -> list[str]:
         return [f"to listen to     {write_page(folder)}"]
     # whatever it is: the run's results are there, and the warning names it
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        logger.warning(f"no page to listen to: {reason}")
+        logger.warning(f"no page to listen to: {in_a_line(error)}")
         return []
 
 

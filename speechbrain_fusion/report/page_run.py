@@ -13,6 +13,7 @@ from typing import Any
 
 import ruamel.yaml
 
+from speechbrain_fusion.messages import unwrapped
 from speechbrain_fusion.metrics.table import MEAN, SYSTEMS, MetricTable
 from speechbrain_fusion.report.run_files import (
     COMMAND,
@@ -198,8 +199,9 @@ def read_settings(text: str, path: Path) -> dict[str, Any]:
     try:
         tree = ruamel.yaml.YAML().load(text) or {}
     except ruamel.yaml.error.YAMLError as error:
-        reason = " ".join(f"{error}".split())
-        raise ValueError(f"{path}: not readable as YAML ({reason})") from error
+        raise ValueError(
+            f"{path}: not readable as YAML ({unwrapped(error)})"
+        ) from error
     if not isinstance(tree, dict):
         raise ValueError(f"{path}: expected keys, got {tree!r:.60}")
     return tree

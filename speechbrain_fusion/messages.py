@@ -1,4 +1,15 @@
-"""Errors of other libraries, told in one line."""
+"""Messages of other libraries, told in one line."""
+
+
+def unwrapped(message: object) -> str:
+    r"""Put a message into one line.
+
+    Example
+    -------
+    >>> unwrapped("while parsing\n  line 3")
+    'while parsing line 3'
+    """
+    return " ".join(f"{message}".split())
 
 
 def in_a_line(error: Exception) -> str:
@@ -11,7 +22,7 @@ def in_a_line(error: Exception) -> str:
     >>> in_a_line(ValueError("a\n  b \x1b[2J"))
     'ValueError: a b ?[2J'
     """
-    text = " ".join(f"{type(error).__name__}: {error}".split())
+    text = unwrapped(f"{type(error).__name__}: {error}")
     text = "".join(x if x.isprintable() else "?" for x in text)
     return text if len(text) <= 200 else f"{text[:197]}..."
 
