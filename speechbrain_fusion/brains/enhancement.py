@@ -29,6 +29,7 @@ from speechbrain_fusion.data.batch import Batch
 from speechbrain_fusion.inference.weights import Fit
 from speechbrain_fusion.metrics.table import MetricTable, evaluate
 from speechbrain_fusion.metrics.text import published_text
+from speechbrain_fusion.report.figures import TITLES
 from speechbrain_fusion.report.page import page_lines
 from speechbrain_fusion.report.run import write_report
 
@@ -251,8 +252,7 @@ class EnhancementBrain(StepCheckpointsBrain):
 
     def example_panels(self, example: dict[str, Tensor]) -> dict[str, Tensor]:
         """Choose which signals of an example are drawn, by title."""
-        titles = {"mixture": "noisy", "enhanced": "enhanced", "target": "clean"}
-        return {title: example[name] for name, title in titles.items()}
+        return {title: example[name] for name, title in TITLES.items()}
 
     # -- stages ----------------------------------------------------------------
 

@@ -15,6 +15,8 @@ from speechbrain_fusion.extras import import_extra
 
 # Decibels below the loudest cell that a spectrogram shows.
 RANGE = 70.0
+# What figures and page call the signals of an item.
+TITLES = {"mixture": "noisy", "enhanced": "enhanced", "target": "clean"}
 
 
 def import_pyplot() -> Any:

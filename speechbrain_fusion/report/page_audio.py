@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 import torch
 
-from speechbrain_fusion.report.figures import RANGE, decibels
+from speechbrain_fusion.report.figures import RANGE, TITLES, decibels
 from speechbrain_fusion.report.page_png import LEVELS, palette, pooled, write_png
 from speechbrain_fusion.report.page_run import GROUPS, Kept
 from speechbrain_fusion.report.page_text import name_text
@@ -21,7 +21,6 @@ from speechbrain_fusion.report.page_text import name_text
 SECONDS = 12.0
 CHARACTERS = 12_000_000
 NUMBERED = re.compile(r"(enhanced|target)_(\d+)")
-TITLES = {"mixture": "noisy", "enhanced": "enhanced", "target": "clean"}
 KINDS = {"enhanced": "estimate", "target": "talker"}
 # Below, a spectrogram is dark wherever the loudest cell is.
 SILENT = -85.0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from speechbrain_fusion.report.page_charts import Line, line_chart
 from speechbrain_fusion.report.page_html import Html, join, tag
-from speechbrain_fusion.report.page_run import History, Run
+from speechbrain_fusion.report.page_run import SPEECH_STAGE, History, Run
 from speechbrain_fusion.report.page_text import metric_text, minus, name_text
 
 PARTS = {"train": "training", "valid": "validation"}
@@ -102,7 +102,7 @@ def curves_section(run: Run) -> Html:
 
 def _stage(run: Run, title: str, history: History) -> Html:
     heading = [tag("h3", title)] if title else []
-    best = best_epoch(history, run.select()) if title != "speech autoencoder" else None
+    best = best_epoch(history, run.select()) if title != SPEECH_STAGE else None
     note = []
     if best is not None and len(history) > 1:
         text = f"The dashed line is epoch {best}, the best by {_by(run)}."

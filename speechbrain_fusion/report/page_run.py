@@ -30,6 +30,8 @@ from speechbrain_fusion.report.run_files import (
     SUMMARY,
 )
 
+# The stage before the one that the YAML's `select` belongs to, where there are two.
+SPEECH_STAGE = "speech autoencoder"
 # Conditions that are names even where they look like numbers.
 NAMED = ("talker", "talkers", "speaker", "speech", "mixture", "scene")
 NUMBER = re.compile(r"\s*[-+]?\d+(\.\d*)?([eE][-+]?\d+)?\s*")
@@ -318,7 +320,7 @@ def _read_stages(folder: Path) -> dict[str, History]:
         saved = sorted(folder.glob("save/CKPT*/history.ckpt"), key=_age)
         history = read_json(saved[-1], dict).get("epochs", []) if saved else []
     speech = read_json(folder / SPEECH_HISTORY, list)
-    stages = {"speech autoencoder": speech, "joint training": history}
+    stages = {SPEECH_STAGE: speech, "joint training": history}
     return stages if speech else {"": history} if history else {}
 
 
