@@ -28,6 +28,7 @@ from speechbrain_fusion.data.daps import find_daps
 from speechbrain_fusion.data.daps_noisex import unpaired_speech
 from speechbrain_fusion.data.demo import write_demo_corpus
 from speechbrain_fusion.data.demo_daps import write_demo_daps
+from speechbrain_fusion.data.demo_timit import write_demo_timit
 from speechbrain_fusion.data.disjoint import prove_disjoint
 from speechbrain_fusion.data.dynamic_mixing import DynamicMixtures
 from speechbrain_fusion.data.head import HeadResponses
@@ -35,7 +36,10 @@ from speechbrain_fusion.data.hrir import load_responses
 from speechbrain_fusion.data.librimix import librimix_mixtures
 from speechbrain_fusion.data.librimix_corpus import noisy_mixtures
 from speechbrain_fusion.data.librimix_sources import rendered_librimix
-from speechbrain_fusion.data.librimix_writing import write_librimix
+from speechbrain_fusion.data.librimix_writing import (
+    write_demo_librimix,
+    write_librimix,
+)
 from speechbrain_fusion.data.librispeech import dynamic_librispeech, dynamic_recordings
 from speechbrain_fusion.data.noisy_speech import noisy_speech
 from speechbrain_fusion.data.paired import paired_speech
@@ -78,5 +82,7 @@ __all__ = [
     "unpaired_speech",
     "write_demo_corpus",
     "write_demo_daps",
+    "write_demo_librimix",
+    "write_demo_timit",
     "write_librimix",
 ]

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from speechbrain_fusion.data.audio import AudioError
+from speechbrain_fusion.data.audio import AudioError, read_resampled
 from speechbrain_fusion.data.inspection import refuse_all
 from speechbrain_fusion.data.manifest import Entry
 from speechbrain_fusion.data.noise_parts import SEEN
-from speechbrain_fusion.data.rendered import read_resampled
 from speechbrain_fusion.data.source import Source, cut_speech, read_stretch
 
 

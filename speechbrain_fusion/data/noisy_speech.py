@@ -1,18 +1,15 @@
 """Speech and noise, from whichever form of them is at hand."""
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import soundfile
 from speechbrain.utils.distributed import run_on_main
 from speechbrain.utils.logger import get_logger
 from torch.utils.data import Dataset
 
-from speechbrain_fusion.data.audio import read
-from speechbrain_fusion.data.demo import demo_speech_folder, write_demo_corpus
-from speechbrain_fusion.data.folders import Folder, write_folder
+from speechbrain_fusion.data.demo_timit import demo_speakers, write_demo_timit
+from speechbrain_fusion.data.folders import Folder
 from speechbrain_fusion.data.inspection import inspect_all, refuse_empty
 from speechbrain_fusion.data.manifest import Entry, Manifest, keep_manifests
 from speechbrain_fusion.data.noise_parts import (
@@ -37,9 +34,6 @@ logger = get_logger(__name__)
 STAMP = "noisy_speech.json"
 # Of what an entry holds: manifests of another version are built again.
 VERSION = 1
-# Raise it with every change of what write_demo_timit writes.
-DEMO_VERSION = "1"
-MARKER = ".demo-timit"
 
 
 def noisy_speech(
@@ -221,52 +215,3 @@ def _manifest(
         entry = {**described[path], "name": f"{voice}_{name}", "talker": voice}
         made[str(path)] = entry
     return made
-
-
-def demo_speakers(split: str) -> list[str]:
-    """Name the speakers of a split of the demo, as TIMIT would.
-
-    Example
-    -------
-    >>> demo_speakers("test") == sorted(demo_speakers("test"))
-    True
-    """
-    return sorted(x.name.upper() for x in (demo_speech_folder() / split).iterdir())
-
-
-def write_demo_timit(folder: Path | str) -> Path:
-    """Write the demo corpus laid out like TIMIT, with noises, unless it is there.
-
-    Arguments
-    ---------
-    folder : Path or str
-        Gets ``TRAIN`` and ``TEST``, in NIST SPHERE, and ``noise``. May not exist yet,
-        or may be empty.
-
-    Returns
-    -------
-    Path
-        The folder.
-
-    Raises
-    ------
-    FileExistsError
-        If the folder holds anything else; it is left as it is.
-    """
-    return write_folder(folder, MARKER, DEMO_VERSION, _write_demo)
-
-
-def _write_demo(folder: Path) -> None:
-    corpus = write_demo_corpus(folder / "corpus")
-    shutil.move(corpus / "noise", folder / "noise")
-    for split in SPLITS:
-        part = folder / ("TRAIN" if split == "train" else "TEST") / "DR1"
-        for source in sorted((corpus / "speech" / split).glob("*/*")):
-            speech, rate = read(source)
-            speaker = part / source.parent.name.upper()
-            speaker.mkdir(parents=True, exist_ok=True)
-            number = len([*speaker.iterdir()]) + 1
-            soundfile.write(
-                speaker / f"SX{number}.WAV", speech[0], rate, "PCM_16", format="NIST"
-            )
-    shutil.rmtree(corpus)

@@ -1,19 +1,14 @@
 """Binaural scenes that others have rendered: pairs of a mixture and a target file."""
 
-import math
-from pathlib import Path
-
 import numpy as np
 import torch
 
-from speechbrain_fusion.data.audio import AudioError, read, resample
+from speechbrain_fusion.data.audio import read_resampled
 from speechbrain_fusion.data.batch import Example
 from speechbrain_fusion.data.listed import ListedItems
 from speechbrain_fusion.data.manifest import Entry
-from speechbrain_fusion.data.source import SHORTER, TRIES, sounds
+from speechbrain_fusion.data.source import TRIES, sounds
 
-# In samples of the lower rate: the resampler reaches 34 (32 zeros / 0.95) to each side.
-MARGIN = 40
 INFO = ("noise", "interferer", "snr", "talker")
 
 
@@ -87,54 +82,3 @@ class RenderedScenes(ListedItems):
 
     def _read(self, entry: Entry, kind: str, start: int, samples: int) -> np.ndarray:
         return read_resampled(entry[kind], entry["rate"], self.rate, start, samples)
-
-
-def read_resampled(
-    path: Path | str, source: int, target: int, start: int, samples: int
-) -> np.ndarray:
-    """Read a part of a file as it is in the whole file at another rate.
-
-    Arguments
-    ---------
-    path : Path or str
-        An audio file.
-    source : int
-        Its rate in Hz.
-    target : int
-        The wanted rate in Hz, not above the file's.
-    start : int
-        First sample at the wanted rate.
-    samples : int
-        Number of samples at the wanted rate.
-
-    Returns
-    -------
-    np.ndarray
-        float32, shape [channels, samples].
-
-    Raises
-    ------
-    AudioError
-        If the file is unreadable or no longer what it was when it was prepared.
-
-    Example
-    -------
-    >>> import soundfile
-    >>> path = getfixture("tmp_path") / "noise.wav"
-    >>> soundfile.write(path, np.full((44100, 2), 0.5), 44100)
-    >>> read_resampled(path, 44100, 8000, start=1000, samples=10).round(3)[0, :3]
-    array([0.5, 0.5, 0.5], dtype=float32)
-    """
-    shared = math.gcd(source, target)
-    # from an instant that is a sample of both rates, so that nothing is shifted
-    instant = max(start - MARGIN, 0) // (target // shared)
-    first = instant * (source // shared)
-    last = -(-(start + samples + MARGIN) * source // target)
-    signal, rate = read(path, first, last - first)
-    if rate != source:
-        raise AudioError(f"{path}: {rate} Hz, it had {source} Hz when it was prepared")
-    skipped = start - instant * (target // shared)
-    part = resample(signal, source, target)[:, skipped : skipped + samples]
-    if part.shape[-1] < samples:
-        raise AudioError(f"{path}: {SHORTER}")
-    return np.ascontiguousarray(part)

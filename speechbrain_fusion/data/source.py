@@ -7,14 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from speechbrain_fusion.data.audio import AudioError, fit, read, resample
+from speechbrain_fusion.data.audio import SHORTER, AudioError, fit, read, resample
 from speechbrain_fusion.data.manifest import Entry
 
 # A stretch whose mean power is below this (-80 dBFS) counts as a pause.
 PAUSE = 1e-8
 TRIES = 20
-SHORTER = "shorter than when it was prepared"
-"""What an error says of a file that has changed."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from speechbrain_fusion.data.audio import PEAK, AudioError
+from speechbrain_fusion.data.audio import PEAK, AudioError, read_resampled
 from speechbrain_fusion.data.batch import Example
 from speechbrain_fusion.data.clips import (
     at_snr,
@@ -28,7 +28,6 @@ from speechbrain_fusion.data.options import (
     check_within,
     epoch_size,
 )
-from speechbrain_fusion.data.rendered import read_resampled
 from speechbrain_fusion.data.rooms import read_response, reverberate
 
 PURE_NOISE = "noise alone"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechbrain_fusion.data.audio import AudioError, read, resample
+from speechbrain_fusion.data.audio import AudioError, read, read_resampled, resample
 
 RATES = [8000, 11025, 16000, 22050, 44100, 48000]
 
@@ -15,6 +15,11 @@ RATES = [8000, 11025, 16000, 22050, 44100, 48000]
 def tone(frequency: float, rate: int, seconds: float = 0.5) -> np.ndarray:
     time = np.arange(round(seconds * rate)) / rate
     return np.sin(2 * np.pi * frequency * time)
+
+
+def write(path: Path, signal: np.ndarray, rate: int) -> None:
+    """Write a signal [time, channels] without rounding."""
+    soundfile.write(path, signal, rate, subtype="FLOAT")
 
 
 @pytest.fixture
@@ -133,3 +138,35 @@ def test_the_length_follows_from_the_rates(source, target):
     for time in (1, 2, 3, 160, 441, 1009):
         resampled = resample(np.zeros(time), source, target)
         assert resampled.shape == (math.ceil(time * target / source),)
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100])
+@pytest.mark.parametrize("source", [44100, 48000])
+def test_a_part_at_another_rate_is_as_in_the_whole_file(tmp_path, rate, source):
+    path = tmp_path / "noise.wav"
+    write(path, np.random.default_rng(0).standard_normal((source, 2)) / 10, source)
+    expected = resample(*read(path), rate)
+    for start in (0, 1, 39, 40, 41, 79, 1234, rate // 2, rate - 100):
+        part = read_resampled(path, source, rate, start, 100)
+        assert part.dtype == np.float32
+        assert np.abs(part - expected[:, start : start + 100]).max() < 1e-6
+    assert np.abs(read_resampled(path, source, rate, 0, rate) - expected).max() < 1e-6
+
+
+def test_a_part_of_a_tone_keeps_level_and_place(tmp_path):
+    heard = 0.5 * tone(1000, 44100)
+    write(tmp_path / "tone.wav", np.stack([heard, heard / 2], 1), 44100)
+    part = read_resampled(tmp_path / "tone.wav", 44100, 8000, 1001, 2000)
+    expected = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(1001, 3001) / 8000)
+    assert np.abs(part - [expected, expected / 2]).max() < 1e-3
+
+
+def test_a_file_that_has_changed_is_named(tmp_path):
+    path = tmp_path / "short.wav"
+    write(path, 0.1 * np.ones((44100, 2)), 44100)
+    for start in (7950, 9000):
+        with pytest.raises(AudioError, match=r"short\.wav"):
+            read_resampled(path, 44100, 8000, start, 100)
+    write(path, 0.1 * np.ones((44100, 2)), 48000)
+    with pytest.raises(AudioError, match=r"short\.wav: 48000 Hz, it had 44100 Hz"):
+        read_resampled(path, 44100, 8000, 0, 100)

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from speechbrain_fusion.data.audio import AudioError, read, resample
+from speechbrain_fusion.data.audio import read, resample
 from speechbrain_fusion.data.batch import Batch
 from speechbrain_fusion.data.clarity import prepare_clarity
 from speechbrain_fusion.data.manifest import read_manifest, write_manifest
-from speechbrain_fusion.data.rendered import RenderedScenes, read_resampled
+from speechbrain_fusion.data.rendered import RenderedScenes
 from speechbrain_fusion.data.sampler import EpochSampler
 from speechbrain_fusion.metrics.table import MetricTable
 from tests.data.clarity_tree import (
@@ -65,42 +65,6 @@ def one_scene(folder: Path, target: np.ndarray, first: int, last: int) -> Path:
     place = {"rate": RATE, "samples": target.size, "first": first, "last": last}
     write_manifest(folder / "scene.json", {"S1": files | place})
     return folder / "scene.json"
-
-
-# -- a part of a file ----------------------------------------------------------------
-
-
-@pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100])
-@pytest.mark.parametrize("source", [RATE, 48000])
-def test_a_part_is_what_the_whole_file_has_there(tmp_path, rate, source):
-    path = tmp_path / "noise.wav"
-    write(path, np.random.default_rng(0).standard_normal((source, 2)) / 10, source)
-    expected = whole(str(path), rate)
-    for start in (0, 1, 39, 40, 41, 79, 1234, rate // 2, rate - 100):
-        part = read_resampled(path, source, rate, start, 100)
-        assert part.dtype == np.float32
-        assert np.abs(part - expected[:, start : start + 100]).max() < 1e-6
-    assert np.abs(read_resampled(path, source, rate, 0, rate) - expected).max() < 1e-6
-
-
-def test_a_tone_keeps_level_and_place(tmp_path):
-    time = np.arange(RATE) / RATE
-    tone = 0.5 * np.sin(2 * np.pi * 1000 * time)
-    write(tmp_path / "tone.wav", np.stack([tone, tone / 2], 1))
-    part = read_resampled(tmp_path / "tone.wav", RATE, 8000, 3001, 2000)
-    expected = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(3001, 5001) / 8000)
-    assert np.abs(part - [expected, expected / 2]).max() < 1e-3
-
-
-def test_a_file_that_has_changed_is_named(tmp_path):
-    path = tmp_path / "short.wav"
-    write(path, 0.1 * np.ones((RATE, 2)))
-    for start in (7950, 9000):
-        with pytest.raises(AudioError, match=r"short\.wav"):
-            read_resampled(path, RATE, 8000, start, 100)
-    write(path, 0.1 * np.ones((RATE, 2)), 48000)
-    with pytest.raises(AudioError, match=r"short\.wav: 48000 Hz, it had 44100 Hz"):
-        read_resampled(path, RATE, 8000, 0, 100)
 
 
 # -- segments ------------------------------------------------------------------------
