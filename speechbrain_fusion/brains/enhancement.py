@@ -19,12 +19,11 @@ from torch import Tensor
 
 from speechbrain_fusion.brains.checkpointer import check_trained
 from speechbrain_fusion.brains.examples import Examples
-from speechbrain_fusion.brains.loaders import loader_options
+from speechbrain_fusion.brains.ordered import OrderedBrain
 from speechbrain_fusion.brains.processes import Means, gather, mean
 from speechbrain_fusion.brains.rehearsal import LOSS, check_names, rehearse
 from speechbrain_fusion.brains.release import release, start_from
 from speechbrain_fusion.brains.state import History, RandomStates
-from speechbrain_fusion.brains.step_checkpoints import StepCheckpointsBrain
 from speechbrain_fusion.data.batch import Batch
 from speechbrain_fusion.inference.weights import Fit
 from speechbrain_fusion.metrics.table import MetricTable, evaluate
@@ -38,7 +37,7 @@ logger = get_logger(__name__)
 Brain = TypeVar("Brain", bound="EnhancementBrain")
 
 
-class EnhancementBrain(StepCheckpointsBrain):
+class EnhancementBrain(OrderedBrain):
     """Train, validate, select, resume, evaluate and show a run of enhancement.
 
     Batches are `Batch`es with the signals "mixture" and "target", and datasets take
@@ -75,11 +74,15 @@ class EnhancementBrain(StepCheckpointsBrain):
     """
 
     avg_train_loss: float
+    max_grad_norm: float
     # what came of init_from
     initialized: Fit | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if self.max_grad_norm < 0:
+            # none: upstream would turn the gradient round
+            self.max_grad_norm = math.inf
         self.history = History()
         self.table = self._new_table()
         check_names(self.hparams)
@@ -146,40 +149,17 @@ class EnhancementBrain(StepCheckpointsBrain):
 
     # -- data ------------------------------------------------------------------
 
-    def make_dataloader(
-        self,
-        dataset: Any,
-        stage: sb.Stage,
-        ckpt_prefix: str | None = "dataloader-",
-        **loader_kwargs: Any,
-    ) -> Any:
-        """Make a loader whose order follows from the seed on any number of processes.
-
-        Takes upstream's arguments; `batch_size` is that of one process. For training
-        `max_batch_seconds` asks for `DynamicBatches` instead, of `max_batch_size` items
-        at most.
-        """
-        train = stage == sb.Stage.TRAIN
-        options = loader_options(dataset, train, self.hparams.seed, loader_kwargs)
-        if train:
-            self.train_sampler = options.get("batch_sampler") or options["sampler"]
-        return super().make_dataloader(dataset, stage, ckpt_prefix, **options)
-
-    def _train_loader_specifics(self, dataset: Any, loader_kwargs: dict) -> dict:
-        """Keep the sampler: upstream would shuffle with a constant seed."""
-        return loader_kwargs
-
     def fit_batch(self, batch: Batch) -> Tensor:
         """Take one training step."""
         return super().fit_batch(batch.to(self.device))
 
     def evaluate_batch(self, batch: Batch, stage: sb.Stage) -> Tensor:
         """Enhance and score one batch."""
-        batch = batch.to(self.device)
+        batch = self.without_repetition(batch).to(self.device)
         with torch.no_grad(), self.evaluation_ctx:
             predictions = self.compute_forward(batch, stage)
             loss = self.compute_objectives(predictions, batch, stage)
-        self.means.add({LOSS: loss}, len(batch))
+        self.means.add({LOSS: loss}, self.counted)
         self.score(batch, predictions, stage)
         return loss.detach().cpu()
 

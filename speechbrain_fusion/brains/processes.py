@@ -55,7 +55,9 @@ class Means:
     def add(self, figures: Mapping[str, Any], items: int) -> None:
         """Add a batch's means, numbers or scalar tensors."""
         for name, value in figures.items():
-            self.sums[name] = self.sums.get(name, 0.0) + items * float(value)
+            # nothing, not 0 * NaN
+            added = items * float(value) if items else 0.0
+            self.sums[name] = self.sums.get(name, 0.0) + added
             self.items[name] = self.items.get(name, 0) + items
 
     def over_processes(self) -> dict[str, float]:

@@ -41,6 +41,17 @@ def _set_random_states(states: dict[str, Any]) -> None:
         torch.cuda.set_rng_state(states["cuda"])
 
 
+def draw_apart() -> None:
+    """Let each process draw random numbers of its own from torch's generators.
+
+    Upstream seeds all processes alike: noise and dropout would be the same for the
+    items of all of them. The first draws as a process alone does.
+    """
+    rank, _ = this_process()
+    if rank:
+        torch.manual_seed((torch.initial_seed() + rank) % 2**63)
+
+
 # every process takes part: each gives its own state to the main process
 @functools.partial(register_checkpoint_hooks, save_on_main_only=False)
 class RandomStates:

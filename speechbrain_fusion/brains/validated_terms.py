@@ -18,5 +18,5 @@ class ValidatedTerms(EnhancementBrain):
         if stage != sb.Stage.VALID:
             return super().compute_objectives(predictions, batch, stage)
         terms = self.compute_terms(predictions, batch)
-        self.means.add(terms, len(batch))
+        self.means.add(terms, self.counted)
         return self.combine(terms, stage)

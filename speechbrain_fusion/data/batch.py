@@ -78,6 +78,19 @@ class Batch:
         ids, info = [i.id for i in items], [i.info for i in items]
         return cls(ids, signals, lengths, info, min(times) < longest)
 
+    def first(self, items: int) -> "Batch":
+        """Take the first items alone, padded as they are.
+
+        Example
+        -------
+        >>> a, b = (Example(name, {"x": torch.ones(1, 4)}) for name in "ab")
+        >>> Batch.collate([a, b]).first(1).ids
+        ['a']
+        """
+        signals = {name: signal[:items] for name, signal in self.signals.items()}
+        kept = self.ids[:items], signals, self.lengths[:items], self.info[:items]
+        return Batch(*kept, self.padded)
+
     def to(self, device: torch.device | str, non_blocking: bool = True) -> "Batch":
         """Move the tensors to a device."""
         return Batch(

@@ -6,7 +6,8 @@
 
 Any rate from the wanted one up, one channel. Talkers are split by folder: without
 `speech/test` the talkers of `speech/valid` are the test talkers and every tenth talker
-of `speech/train` is kept for validation. Noises are split by file: by folder, by the
+of `speech/train` is kept for validation; of a talker in two splits a warning tells.
+Noises are split by file: by folder, by the
 `noise_split` given, or, without either, every fifth file for validation and the next
 one for test.
 """
@@ -137,7 +138,20 @@ def split_speech(folder: Path) -> Files:
         found["test"] = found["valid"]
         found["valid"] = [p for p in train if talker(p, folder) in held_out]
         found["train"] = [p for p in train if talker(p, folder) not in held_out]
+    _warn_of_known_voices(found, folder)
     return found
+
+
+def _warn_of_known_voices(found: Files, folder: Path) -> None:
+    """Name talkers of two splits: systems for a known talker may want that."""
+    places = [x.relative_to(folder).parts for paths in found.values() for x in paths]
+    # what is in no talker's folder is refused elsewhere
+    splits = Counter(name for _, name in {x[:2] for x in places if len(x) > 2})
+    if known := sorted(name for name, count in splits.items() if count > 1):
+        logger.warning(
+            f"{folder}: {len(known)} talkers are in two splits or more, as {known[0]}: "
+            "what is measured is not of unknown voices"
+        )
 
 
 def talker(path: Path, folder: Path) -> str:

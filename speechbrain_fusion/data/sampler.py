@@ -72,6 +72,13 @@ class EpochSampler(Sampler[Key]):
         """Say which epoch comes next."""
         self.epoch = epoch
 
+    @property
+    def own(self) -> int:
+        """Number of an epoch's keys that no other process has: all but a repetition."""
+        if self.train:
+            return len(self)
+        return len(range(self.rank, self.size, self.world))
+
     def __len__(self) -> int:
         if self.train:
             return self.size // (self.batch_size * self.world) * self.batch_size

@@ -61,7 +61,8 @@ class BinauralScenes(PlannedItems[Scene]):
     snr : tuple of float
         Bounds in dB of the SNR over both ears.
     interferers : tuple of int
-        Bounds of the number of point interferers.
+        Bounds of the number of point interferers. A recording shorter than the scene
+        begins again at its end, a talker's too.
     talker_share : float
         Share of scenes whose interferers are talkers.
     diffuse_share : float

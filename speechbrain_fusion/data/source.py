@@ -38,7 +38,7 @@ def read_stretch(source: Source, samples: int, rate: int, loop: bool) -> np.ndar
     rate : int
         The wanted rate in Hz.
     loop : bool
-        Whether a recording begins again at its end (noise) or not (speech).
+        Whether a recording begins again at its end, as what interferes does, or not.
 
     Returns
     -------

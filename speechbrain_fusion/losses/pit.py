@@ -235,7 +235,8 @@ def pit_si_sdr_loss(
     threshold : float, optional
         Items whose negative SI-SDR is at or below it, in dB, are left out of the mean,
         so that learning goes to what is not yet solved; -30 in the published systems.
-        What is kept is counted over all ranks (`mean_over_ranks`).
+        What is kept is counted over all ranks (`mean_over_ranks`), whose batches count
+        alike, be they of unequally many items.
     zero_mean : bool
         Take out the means over the valid samples first, as SI-SNR does.
     snr_weight : float
@@ -267,7 +268,8 @@ def pit_si_sdr_loss(
         return values
     if threshold is None:
         return values.mean()
-    return mean_over_ranks(*sum_above(values, threshold, scores))
+    total, count = sum_above(values, threshold, scores)
+    return mean_over_ranks(total / len(values), count / len(values))
 
 
 def sum_above(
@@ -310,12 +312,12 @@ def mean_over_ranks(total: Tensor, count: Tensor) -> Tensor:
     total : torch.Tensor
         This rank's sum, a scalar.
     count : torch.Tensor
-        This rank's number of items, a scalar.
+        This rank's number of items, or their share of its batch, a scalar.
 
     Returns
     -------
     torch.Tensor
-        total * ranks / items of all ranks; zero if there are none.
+        total * ranks / count of all ranks; zero if there are none.
 
     Example
     -------
@@ -323,7 +325,12 @@ def mean_over_ranks(total: Tensor, count: Tensor) -> Tensor:
     tensor(-7.5000)
     """
     if not (dist.is_available() and dist.is_initialized()):
-        return total / count.clamp(min=1)
+        return total / _or_one(count)
     everywhere = count.detach().clone()
     dist.all_reduce(everywhere)
-    return total * dist.get_world_size() / everywhere.clamp(min=1)
+    return total * dist.get_world_size() / _or_one(everywhere)
+
+
+def _or_one(count: Tensor) -> Tensor:
+    """Replace a count of zero, by which nothing can be divided."""
+    return count.where(count > 0, 1)

@@ -20,7 +20,7 @@ from speechbrain_fusion.nnet import (
 )
 from speechbrain_fusion.nnet.filterbank import ACTIVATIONS
 from speechbrain_fusion.nnet.options import check_option, choose
-from speechbrain_fusion.nnet.padding import valid_samples, valid_steps
+from speechbrain_fusion.nnet.padding import blank, own_samples, valid_steps
 from speechbrain_fusion.nnet.prelu import PReLU
 from speechbrain_fusion.nnet.shapes import check_axes
 from speechbrain_fusion.nnet.streaming import along, current_memory
@@ -182,8 +182,9 @@ class BinauralTasNet(nn.Module):
             If the input has another number of ears.
         """
         check_axes(noisy, batch=None, ears=self.ears, time=None)
-        latent, own = self.filterbank.analyze(noisy)
-        valid = self._valid_frames(latent, lengths, noisy)
+        count = own_samples(noisy, lengths)
+        latent, own = self.filterbank.analyze(blank(noisy, count))
+        valid = self._valid_frames(latent, count)
         # causal layers do not hear the padding, which follows
         inside = None if self.causal else valid
         # in one expression: a named step would be kept, gigabytes of ten minutes
@@ -193,17 +194,15 @@ class BinauralTasNet(nn.Module):
             )
         )
         mask = mask if valid is None else mask * valid
-        return self.output(self.filterbank.synthesize(mask, own, noisy.shape[-1]))
+        enhanced = self.filterbank.synthesize(mask, own, noisy.shape[-1])
+        return blank(self.output(enhanced), count)
 
-    def _valid_frames(
-        self, latent: Tensor, lengths: Tensor | None, noisy: Tensor
-    ) -> Tensor | None:
+    def _valid_frames(self, latent: Tensor, count: Tensor | None) -> Tensor | None:
         """Mark the frames inside each item: [batch, 1, 1, frames], or None."""
         memory = current_memory()
         if memory is not None and memory.valid is not None:
             return along(memory.valid, latent.dim(), -1)
-        if lengths is None:
+        if count is None:
             return None
-        count = self.filterbank.frames(valid_samples(noisy, lengths))
-        valid = valid_steps(count, latent.shape[-1])
+        valid = valid_steps(self.filterbank.frames(count), latent.shape[-1])
         return along(valid, latent.dim(), -1).to(latent.dtype)

@@ -88,10 +88,12 @@ def count_frames(samples: Tensor, size: int, hop: int) -> Tensor:
 class LearnedFilterbank(nn.Module):
     """Encoder and decoder of a TasNet: a strided convolution and its transpose.
 
-    They begin as an orthogonal transform and its inverse, so that a mask that is
-    `rest` everywhere returns the input and learning starts near it;
-    all ears begin with the same filters, so that the product of their latents is a
-    local cross-correlation (ours: the papers name no initialization).
+    They begin as an orthogonal transform and its inverse, so that without a ReLU a mask
+    that is `rest` everywhere returns the input, but for the first and the last half of
+    a window, which only one frame holds, at half its amplitude: learning starts near
+    it. All ears begin with the same filters, so that the product of their latents is a
+    local cross-correlation (ours: the papers name no initialization). Both compute in
+    float32 inside autocast too: eight bits of a waveform are audible noise.
 
     Arguments
     ---------
@@ -169,6 +171,10 @@ class LearnedFilterbank(nn.Module):
         else:
             x = memory.begin(x, self.window, self.hop, 1, self.frames)
         frames = frame(x, self.window, self.hop)
+        with torch.autocast(x.device.type, enabled=False):
+            return self._encode(frames.to(self.encoder.weight.dtype))
+
+    def _encode(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         if self.bias != "mask":
             latent = self._activate(self.encoder(frames))
             return latent, latent
@@ -182,7 +188,9 @@ class LearnedFilterbank(nn.Module):
 
     def synthesize(self, mask: Tensor, latent: Tensor, time: int) -> Tensor:
         """Decode the masked latent to [batch, ears, time]."""
-        return overlap(overlap_add(self.decoder(mask * latent), self.hop), time)
+        with torch.autocast(latent.device.type, enabled=False):
+            masked = (mask * latent).to(self.decoder.weight.dtype)
+            return overlap(overlap_add(self.decoder(masked), self.hop), time)
 
 
 class STFTFilterbank(nn.Module):

@@ -157,6 +157,14 @@ def test_a_batch_that_is_not_finite_is_passed_over(tmp_path):
     assert all(torch.tensor(e["train_loss"]).isfinite() for e in brain.history.epochs)
 
 
+def test_a_negative_norm_disables_clipping(tmp_path):
+    ended = []
+    for limit in (-1.0, 1e9):
+        brain = make_brain(tmp_path / f"{limit}", 1, options={"max_grad_norm": limit})
+        ended.append(parameters(train(brain)))
+    assert torch.equal(*ended)
+
+
 def silence(index, signals):
     """Leave one scene without a talker."""
     if index == 2:

@@ -2,10 +2,12 @@ import math
 import random
 
 import numpy as np
+import pytest
 import torch
 
 from speechbrain_fusion.brains import Checkpointer
-from speechbrain_fusion.brains.state import History, RandomStates
+from speechbrain_fusion.brains.state import History, RandomStates, draw_apart
+from tests.ranks import run_ranks
 
 
 def draw():
@@ -45,6 +47,38 @@ def test_states_of_another_number_of_processes_are_left_alone(tmp_path):
     found = torch.rand(3)
     torch.manual_seed(7)
     assert torch.equal(torch.rand(3), found)
+
+
+def test_a_process_alone_draws_on():
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    draw_apart()
+    assert torch.equal(torch.rand(2), expected)
+
+
+DRAWN = """
+import torch
+from speechbrain_fusion.brains.state import draw_apart
+torch.distributed.init_process_group("gloo")
+
+def drawn():
+    # as upstream does
+    torch.manual_seed(3)
+    draw_apart()
+    every = [torch.zeros(4) for _ in range(2)]
+    torch.distributed.all_gather(every, torch.rand(4))
+    return torch.stack(every)
+
+first, again = drawn(), drawn()
+assert torch.equal(first, again)
+assert (first[0] != first[1]).all(), first
+"""
+
+
+@pytest.mark.slow
+def test_processes_draw_numbers_of_their_own_the_same_in_every_run(tmp_path):
+    run_ranks(DRAWN, tmp_path)
 
 
 def test_a_history_reads_back_what_it_saved(tmp_path):

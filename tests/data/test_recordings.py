@@ -152,6 +152,18 @@ def test_without_test_talkers_every_tenth_training_talker_validates(
     assert len(found["train"] + found["valid"]) == talkers * utterances
 
 
+@pytest.mark.parametrize("other", ["valid", "test"])
+def test_of_a_talker_in_two_splits_a_warning_tells(tmp_path, caplog, other):
+    names = [f"{split}/{split}_{n}/a.wav" for split in SPLITS for n in range(2)]
+    touched(tmp_path, *names)
+    split_speech(tmp_path)
+    assert not caplog.records
+    touched(tmp_path, "train/anna/a.wav", f"{other}/anna/b.wav")
+    split_speech(tmp_path)
+    (record,) = caplog.records
+    assert f"{tmp_path}: 1 talkers are in two splits or more, as anna" in record.message
+
+
 def test_a_recording_in_no_talkers_folder_is_refused(prepare, recordings, save):
     write_voice(recordings / "speech" / "train" / "lost.wav", 1.5, seed=1)
     with pytest.raises(AudioError, match=r"train/lost\.wav: expected in a talker's"):

@@ -84,6 +84,14 @@ def test_the_length_is_the_number_of_keys(train, world):
         assert len(sampler) == len(keys(sampler))
 
 
+@pytest.mark.parametrize("size", [1, 4, 9, 100])
+@pytest.mark.parametrize("world", [1, 2, 3, 8])
+def test_what_is_ones_own_is_nobody_elses_and_comes_first(world, size):
+    samplers = [EpochSampler(size, 1, 0, False, rank, world) for rank in range(world)]
+    own = [key for each in samplers for key in [*each][: each.own]]
+    assert sorted(own) == [(1, index) for index in range(size)]
+
+
 def test_keys_carry_the_epoch():
     sampler = EpochSampler(6, 2, seed=0)
     assert {epoch for epoch, _ in sampler} == {1}

@@ -260,6 +260,24 @@ def test_ranks_that_keep_unequally_many_items_count_them_together(tmp_path):
     run_ranks(RANKS, tmp_path)
 
 
+UNEQUAL = """
+import torch
+from speechbrain_fusion.losses import pit_si_sdr_loss
+torch.distributed.init_process_group("gloo")
+rank = torch.distributed.get_rank()
+generator = torch.Generator().manual_seed(rank)
+pair = torch.randn(2, (3, 1)[rank], 2, 400, generator=generator)
+value = pit_si_sdr_loss(*pair, threshold=-30.0)
+torch.testing.assert_close(value, pit_si_sdr_loss(*pair))
+"""
+
+
+@pytest.mark.slow
+def test_ranks_with_batches_of_unequal_size_count_alike(tmp_path):
+    # as they do in every other loss: their gradients are averaged
+    run_ranks(UNEQUAL, tmp_path)
+
+
 @pytest.mark.parametrize("talkers", [2, 4])
 def test_an_estimate_that_is_not_finite_is_seen_in_the_loss(talkers):
     reference, estimate = talk(2, talkers, 100), talk(2, talkers, 100, seed=1)

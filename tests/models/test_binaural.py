@@ -93,6 +93,26 @@ def test_an_item_of_a_padded_batch_gives_what_it_gives_alone(encoding, causal):
     torch.testing.assert_close(together[1:, :, :277], model(short))
 
 
+@pytest.mark.parametrize("noise", [1.0, torch.nan])
+@pytest.mark.parametrize("encoding", ["learned", "stft"])
+@pytest.mark.parametrize("causal", [True, False])
+def test_what_lies_in_the_padding_is_not_heard_and_silence_comes_out(
+    encoding, causal, noise
+):
+    model, x = BinauralTasNet(**SMALL, encoding=encoding, causal=causal), {}
+    torch.nn.init.normal_(next(model.filterbank.parameters(), torch.empty(1)))
+    lengths = torch.tensor([1.0, 277 / 400])
+    x["silent"] = torch.randn(2, 2, 400)
+    x["silent"][1, :, 277:] = 0
+    x["noisy"] = x["silent"].clone()
+    x["noisy"][1, :, 277:] = noise
+    with torch.no_grad():
+        expected, y = (model(x[name], lengths) for name in ("silent", "noisy"))
+    torch.testing.assert_close(y, expected, rtol=0, atol=0)
+    assert (y[1, :, 277:] == 0).all()
+    assert (y[1, :, :277] != 0).any()
+
+
 def test_swapping_ears_and_their_weights_swaps_the_outputs():
     model, x = BinauralTasNet(**SMALL, fuse="both"), torch.randn(2, 2, 200)
     y = model(x)

@@ -28,6 +28,22 @@ def test_the_learned_bank_is_a_strided_convolution_and_its_transpose():
         torch.testing.assert_close(y[:, ear], expected)
 
 
+@pytest.mark.parametrize("bias", ["encoding", "mask", "none"])
+def test_the_learned_bank_computes_in_float32_inside_autocast_too(bias):
+    bank, x = LearnedFilterbank(6, 8, bias=bias), torch.randn(3, 1, 40)
+
+    def pass_through():
+        latent, own = bank.analyze(x)
+        # as networks in half precision mask
+        mask = torch.full_like(latent, 0.5, dtype=torch.bfloat16)
+        return bank.synthesize(mask, own, 40)
+
+    with torch.autocast("cpu", torch.bfloat16):
+        y = pass_through()
+    assert y.dtype == torch.float32
+    assert torch.equal(y, pass_through())
+
+
 def test_relu_encodings_are_not_negative():
     latent, _ = LearnedFilterbank(6, 8, "relu").analyze(torch.randn(1, 1, 50))
     assert (latent >= 0).all()

@@ -1,0 +1,69 @@
+"""Items in an order and number that are the same for any number of processes."""
+
+import sys
+from typing import Any
+
+import speechbrain as sb
+
+from speechbrain_fusion.brains.loaders import loader_options
+from speechbrain_fusion.brains.state import draw_apart
+from speechbrain_fusion.brains.step_checkpoints import StepCheckpointsBrain
+from speechbrain_fusion.data.batch import Batch
+from speechbrain_fusion.data.sampler import EpochSampler
+
+
+class OrderedBrain(StepCheckpointsBrain):
+    """A Brain that takes items by keys (epoch, index), each of which counts once.
+
+    `hparams` has seed, of the order. Random numbers that layers draw, for noise or
+    dropout, are other ones on each process.
+    """
+
+    # of the batch that is evaluated, the items that no other process has too
+    counted: int
+    _left: int = sys.maxsize
+
+    def make_dataloader(
+        self,
+        dataset: Any,
+        stage: sb.Stage,
+        ckpt_prefix: str | None = "dataloader-",
+        **loader_kwargs: Any,
+    ) -> Any:
+        """Make a loader whose order follows from the seed on any number of processes.
+
+        Takes upstream's arguments; `batch_size` is that of one process. For training
+        `max_batch_seconds` asks for `DynamicBatches` instead, of `max_batch_size` items
+        at most.
+        """
+        train = stage == sb.Stage.TRAIN
+        options = loader_options(dataset, train, self.hparams.seed, loader_kwargs)
+        if train:
+            self.train_sampler = options.get("batch_sampler") or options["sampler"]
+        return super().make_dataloader(dataset, stage, ckpt_prefix, **options)
+
+    def _train_loader_specifics(self, dataset: Any, loader_kwargs: dict) -> dict:
+        """Keep the sampler: upstream would shuffle with a constant seed."""
+        return loader_kwargs
+
+    def on_fit_start(self) -> None:
+        """Let processes draw apart, before a checkpoint restores what each drew."""
+        draw_apart()
+        super().on_fit_start()
+
+    def _fit_valid(self, valid_set: Any, epoch: int, enable: bool) -> None:
+        """Count every item once: a process's last may be a repetition."""
+        sampler = getattr(valid_set, "sampler", None)
+        if isinstance(sampler, EpochSampler):
+            self._left = sampler.own
+        super()._fit_valid(valid_set, epoch, enable)
+        self._left = sys.maxsize
+
+    def without_repetition(self, batch: Batch) -> Batch:
+        """Leave out what repeats an item of another process, if there is anything else.
+
+        All processes make a step, so one may have nothing but a repetition.
+        """
+        self.counted = min(len(batch), self._left)
+        self._left -= self.counted
+        return batch.first(self.counted or len(batch))
