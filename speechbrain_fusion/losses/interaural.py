@@ -60,6 +60,7 @@ class Cells(NamedTuple):
 
 
 @functools.cache
+@torch.inference_mode(False)
 def _bands(size: int, rate: int, highest: float) -> tuple[Tensor, Tensor]:
     frequencies = torch.arange(size // 2 + 1, dtype=torch.float64) * (rate / size)
     used = (frequencies >= LOWEST) & (frequencies <= highest)

@@ -72,6 +72,18 @@ def test_pieces_give_what_the_whole_signal_gives(name):
         assert_near(found, offline(system, signal))
 
 
+@pytest.mark.parametrize(
+    "name", [*KINDS, "no_bias", "branches_both_layer", "branches_both_cumulative"]
+)
+def test_quiet_pieces_give_what_the_whole_signal_gives(name):
+    # as loud as what an epsilon adds may be
+    system = make(name)
+    signal = 1e-4 * torch.randn(1, system.inputs, 12 * system.hop)
+    y, expected = by_steps(StepModel(system), signal), offline(system, signal)
+    found = y[..., system.latency - system.hop :][..., : signal.shape[-1]]
+    assert (found - expected).norm() < 1e-4 * expected.norm()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 def test_what_is_remembered_matters(name):

@@ -237,6 +237,18 @@ def test_wrong_arguments_are_named(loss):
         loss(torch.zeros(2, 2, 900), torch.zeros(2, 2, 900), RATE, torch.ones(3))
 
 
+@pytest.mark.parametrize("loss", [ild_loss, ipd_loss])
+def test_a_first_call_without_gradients_forbids_none_later(loss):
+    # 12 345 Hz: of no other test
+    clean, processed = torch.randn(2, 1, 2, 4000, dtype=torch.float64)
+    with torch.inference_mode():
+        expected = loss(clean, processed, 12345)
+    value = loss(clean, processed.requires_grad_(), 12345)
+    value.backward()
+    assert value == expected
+    assert processed.grad.isfinite().all()
+
+
 def test_losses_are_named_in_yaml():
     yaml = "loss: !name:speechbrain_fusion.losses.ild_loss\n    rate: 16000\n"
     reference, lengths = source(items=1), torch.ones(1)
