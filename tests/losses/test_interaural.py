@@ -136,6 +136,20 @@ def test_only_active_cells_count(loss):
     assert quiet_changed < 0.01 * loss(reference, estimate, RATE)
 
 
+@pytest.mark.parametrize(("level", "share"), [(-24.0, 0.5), (-26.0, 0.0)])
+def test_active_are_cells_within_25_db_of_their_bands_peak(level, share):
+    """An impulse in the middle of each frame: cells of a frame are at its level."""
+    reference = torch.zeros(1, 2, 21 * 256, dtype=torch.float64)
+    reference[..., 256 : 11 * 256 : 256] = 1.0
+    reference[..., 11 * 256 :: 256] = 10 ** (level / 20)
+    estimate = reference.clone()
+    estimate[:, 0, 11 * 256 :] *= 2
+    expected = share * 20 * math.log10(2)
+    for measure in (ild_loss, ild_error):
+        value = measure(reference, estimate, RATE).item()
+        assert value == pytest.approx(expected, abs=0.01)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("both", [False, True])

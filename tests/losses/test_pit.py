@@ -126,7 +126,8 @@ def test_reordered_estimates_score_the_loss_in_place(talkers):
     torch.testing.assert_close(
         si_sdr_loss(reference, estimate), pit_si_sdr_loss(reference, estimate)
     )
-    torch.testing.assert_close(estimate, reference, atol=4.0, rtol=0)
+    # noise of a power of 0.25; another talker would leave about 2.25
+    assert ((estimate - reference).square().mean(-1) < 0.5).all()
 
 
 @pytest.mark.parametrize("talkers", [1, 2, 3, 4, 6])

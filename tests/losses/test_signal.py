@@ -193,3 +193,11 @@ def test_from_silence_the_snr_leads_to_the_reference():
     step = -estimate.grad
     alignment = torch.cosine_similarity(step.flatten(), reference.flatten(), dim=0)
     assert alignment > 0.9
+
+
+def test_what_is_all_missing_or_all_there_for_nothing_costs_120_db():
+    """Of unit power, over the floor of -120 dB re full scale."""
+    signal = torch.tensor([1.0, -1.0]).repeat(250)[None]
+    silence = torch.zeros_like(signal)
+    assert si_sdr_loss(signal, silence).item() == pytest.approx(120.0, abs=1e-3)
+    assert snr_loss(silence, signal).item() == pytest.approx(120.0, abs=1e-3)

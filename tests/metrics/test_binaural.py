@@ -66,6 +66,23 @@ def test_signed_cues_of_a_source(azimuth, level):
     assert itd(signal, RATE).nanmedian().item() == pytest.approx(azimuth, abs=2)
 
 
+@pytest.mark.parametrize(("delay", "expected"), [(-450.0, -450.0), (-550.0, 450.0)])
+def test_a_bands_delay_is_within_half_a_period_of_the_others(delay, expected):
+    """A band at 1 kHz, whose period is 1 ms, amid louder ones without a delay."""
+
+    def tones(frequencies, microseconds):
+        late = torch.tensor([0.0, microseconds], dtype=torch.float64) * 1e-6
+        time = torch.arange(4000, dtype=torch.float64) / RATE - late.view(2, 1, 1)
+        return torch.sin(2 * math.pi * torch.tensor(frequencies)[:, None] * time).sum(1)
+
+    # whole bins of a frame of 32 ms; the three share the band from 920 to 1051 Hz
+    others = tones([250.0, 500.0, 750.0, 1250.0], 0.0)
+    signal = others + 0.3 * tones([968.75, 1000.0, 1031.25], delay)
+    first, band = (int(21.4 * math.log10(1 + 0.00437 * x)) for x in (218.75, 1000.0))
+    found = itd(signal[None], RATE)[0, band - first]
+    assert found.tolist() == pytest.approx([expected] * len(found), abs=20)
+
+
 def test_band_limits_of_the_cues():
     bands = ild(source(), RATE).shape[1], itd(source(), RATE).shape[1]
     erb = [21.4 * math.log10(1 + 0.00437 * x) for x in (200, 1500, 8000)]

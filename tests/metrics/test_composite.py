@@ -10,6 +10,7 @@ import scipy.linalg
 import torch
 
 from speechbrain_fusion.data.audio import read
+from speechbrain_fusion.data.demo import demo_speech_folder
 from speechbrain_fusion.metrics import composite, llr, segmental_snr, wss
 from speechbrain_fusion.metrics.frame_measures import (
     BANDWIDTHS,
@@ -21,6 +22,27 @@ GOLDEN = json.loads(
     (Path(__file__).parents[1] / "golden" / "composite.json").read_text()
 )
 PARTS = {"llr": llr, "wss": wss, "segsnr": segmental_snr}
+# Centre and bandwidth in Hz of each band, as in Loizou's comp_wss.m, after Klatt, 1982.
+KLATT = (
+    *((50.0, 70.0), (120.0, 70.0), (190.0, 70.0), (260.0, 70.0), (330.0, 70.0)),
+    *((400.0, 70.0), (470.0, 70.0), (540.0, 77.3724), (617.372, 86.0056)),
+    *((703.378, 95.3398), (798.717, 105.411), (904.128, 116.256), (1020.38, 127.914)),
+    *((1148.30, 140.423), (1288.72, 153.823), (1442.54, 168.154), (1610.70, 183.457)),
+    *((1794.16, 199.776), (1993.93, 217.153), (2211.08, 235.631), (2446.71, 255.255)),
+    *((2701.97, 276.072), (2978.04, 298.126), (3276.17, 321.465), (3597.63, 346.136)),
+)
+# Of three seconds of the demo corpus in white noise, by the recipe code of SpeechBrain
+# 1.1.0 (recipes/Voicebank/MTL/ASR_enhance/composite_eval.py), as golden/composite.json.
+DEMO = {
+    ("t25_f5_us", 10.0): {
+        **{"csig": 2.67197, "cbak": 2.26294, "covl": 1.89515, "llr": 0.74359},
+        **{"wss": 44.36029, "segsnr": 5.55846, "pesq": 1.23279},
+    },
+    ("t27_linda_scotland", 20.0): {
+        **{"csig": 2.13361, "cbak": 2.65395, "covl": 1.68957, "llr": 1.33937},
+        **{"wss": 44.30807, "segsnr": 10.82531, "pesq": 1.35589},
+    },
+}
 
 
 def pair(samples: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -35,20 +57,41 @@ def pair(samples: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(voice)[None], torch.from_numpy(noisy)[None]
 
 
+def mixed(
+    speech: np.ndarray, noise: np.ndarray, snr: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Speech, and the same in noise at a signal-to-noise ratio in dB."""
+    power = np.square(speech).sum() / np.square(noise).sum()
+    noisy = speech + noise * np.sqrt(power / 10 ** (snr / 10))
+    return torch.from_numpy(speech)[None], torch.from_numpy(noisy)[None]
+
+
 @pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda case: case["noise"])
 def test_golden_values(real_data, case):
     speech, noise = (
         read(real_data / case[x])[0][0].astype(float) for x in ("speech", "noise")
     )
     samples = min(speech.size, noise.size, 64000)
-    speech, noise = speech[:samples], noise[:samples]
-    power = np.square(speech).sum() / np.square(noise).sum()
-    noise *= np.sqrt(power / 10 ** (case["snr"] / 10))
-    signals = (torch.from_numpy(x)[None] for x in (speech, speech + noise))
-    scores = composite(*signals, 16000, jobs=1)
+    scores = composite(
+        *mixed(speech[:samples], noise[:samples], case["snr"]), 16000, jobs=1
+    )
     assert len(scores) == 7
     for name, value in scores.items():
         assert value.item() == pytest.approx(case[name], abs=1e-2)
+
+
+@pytest.mark.parametrize(("talker", "snr"), DEMO)
+def test_golden_values_of_the_demo_speech(talker, snr):
+    path = demo_speech_folder() / "test" / talker / f"{talker}_1.ogg"
+    speech = read(path)[0][0][:48000].astype(float)
+    noise = np.random.default_rng(0).standard_normal(48000)
+    scores = composite(*mixed(speech, noise, snr), 16000, jobs=1)
+    found = {name: value.item() for name, value in scores.items()}
+    assert found == pytest.approx(DEMO[talker, snr], rel=1e-3)
+
+
+def test_the_bands_are_klatts():
+    assert [*zip(CENTRES, BANDWIDTHS, strict=True)] == [*KLATT]
 
 
 def frames_of(signal: np.ndarray, rate: int) -> np.ndarray:
@@ -112,7 +155,7 @@ def band_levels(frame: np.ndarray, rate: int) -> np.ndarray:
         size *= 2
     power = np.abs(np.fft.fft(frame, size)[: size // 2]) ** 2
     levels = []
-    for centre, width in zip(CENTRES, BANDWIDTHS, strict=True):
+    for centre, width in KLATT:
         middle, spread = math.floor(centre / rate * size), width / rate * size
         total = 0.0
         for place, value in enumerate(power):

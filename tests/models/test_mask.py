@@ -1,5 +1,7 @@
 """Supervised masks: bounds, padding, level, learning."""
 
+import math
+
 import pytest
 import torch
 
@@ -63,6 +65,56 @@ def test_a_complex_mask_can_turn_the_phase():
         last.bias[:bins] = torch.atanh(torch.tensor(-0.5))
         last.bias[bins:] = 0.0
     torch.testing.assert_close(model(noise()), -noise(), atol=1e-3, rtol=1e-3)
+
+
+def constant_mask(mask, *biases, **options):
+    """A network whose last layer gives the same mask in every bin, whatever it hears.
+
+    The biases are those of the ratio, or of real and imaginary part.
+    """
+    model = make(mask, **options).eval()
+    with torch.no_grad():
+        last = model.decoder.layers[-1].conv
+        last.weight.zero_()
+        for bias, value in zip(last.bias.chunk(len(biases)), biases, strict=True):
+            bias.fill_(value)
+    return model
+
+
+def test_a_mask_of_j_turns_sines_into_cosines_and_twice_to_their_negative():
+    model = constant_mask("complex", 0.0, math.atanh(0.5), bound=2.0)
+    # at whole bins, so that a window has nothing at 0 Hz, which has no phase
+    phase = 2 * torch.pi * torch.arange(2000) * torch.tensor([[5.0], [16], [40]]) / 128
+    sines, cosines = (x.sum(0).view(1, 1, -1) for x in (phase.sin(), phase.cos()))
+    inside = slice(256, -256)
+    for given, expected in ((sines, cosines), (model(sines), -sines)):
+        torch.testing.assert_close(
+            model(given)[..., inside], expected[..., inside], atol=1e-3, rtol=0
+        )
+
+
+@pytest.mark.parametrize("compression", [0.3, 0.5, 1.0])
+def test_a_ratio_is_that_of_amplitudes_however_they_are_compressed(compression):
+    quarter = math.log(0.25 / 0.75)
+    model = constant_mask("ratio", quarter, compression=compression)
+    torch.testing.assert_close(model(noise()), 0.25 * noise(), atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("compression", [0.3, 0.5, 1.0])
+def test_the_encoder_hears_compressed_amplitudes_at_unit_power(compression):
+    model, signal, heard = make(compression=compression).eval(), noise(1)[0], []
+    model.encoder.register_forward_pre_hook(lambda _, given: heard.append(given[0]))
+    model(3 * signal[None])
+    amplitudes = []
+    for size in SMALL["fft_sizes"]:
+        window = torch.hann_window(size)
+        window = window / window.square().sum().sqrt()
+        unit = signal / signal.square().mean().sqrt()
+        options = {"window": window, "pad_mode": "constant", "return_complex": True}
+        amplitudes.append(torch.stft(unit, size, SMALL["hop"], **options).abs())
+    expected = torch.cat(amplitudes, 1) ** compression
+    found = heard[0][..., : expected.shape[-1]]
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-3)
 
 
 def test_bad_options_are_named():

@@ -110,3 +110,11 @@ def test_the_ratio_mask_leaves_what_has_no_noise():
     torch.testing.assert_close(
         ideal_ratio_mask(target, target), target, atol=1e-5, rtol=0
     )
+
+
+def test_the_ratio_mask_is_the_root_of_the_share_of_power():
+    """Speech 0.6 and noise 0.8 of one signal: 0.36 of the power of 0.36 + 0.64."""
+    signal = torch.randn(1, 1, 4000, generator=torch.Generator().manual_seed(0))
+    mixture = 0.6 * signal + 0.8 * signal
+    estimate = ideal_ratio_mask(mixture, 0.6 * signal)
+    torch.testing.assert_close(estimate, 0.6 * mixture, atol=1e-4, rtol=1e-4)

@@ -101,6 +101,23 @@ def test_what_is_decoded_softer_than_the_mixture_stays_so(bound, factor):
     torch.testing.assert_close(model._at_level(factor * noisy, noisy), factor * noisy)
 
 
+@pytest.mark.parametrize("compression", [0.3, 0.5])
+def test_the_level_is_the_nearest_to_the_mixture_before_compression(compression):
+    model = make({"compression": compression}, bound=False).eval()
+    noisy = modulus(model.speech.stft.analyze(noise()))
+    mixture = noisy ** (1 / compression)
+    decoded = mixture.clone()
+    decoded[..., ::2] *= 2
+    gain = (decoded * mixture).sum((1, 2)) / (decoded * decoded).sum((1, 2))
+    assert (gain < 1).all()
+    torch.testing.assert_close(
+        model._at_level(decoded**compression, noisy),
+        (gain.view(-1, 1, 1) * decoded) ** compression,
+        rtol=1e-4,
+        atol=1e-6,
+    )
+
+
 def test_phase_is_decoded_or_the_mixtures():
     model = make().eval()
     own, noisy = model(noise()), model(noise(), noisy_phase=True)

@@ -112,6 +112,33 @@ def test_a_normalized_network_follows_the_level(gain):
     torch.testing.assert_close(model(gain * x).signal, gain * model(x).signal)
 
 
+@pytest.mark.parametrize("compression", [0.3, 1.0])
+@pytest.mark.parametrize(
+    ("options", "levelled"),
+    [
+        ({}, True),
+        ({"normalize": True}, True),
+        ({"normalize": False}, False),
+        ({"causal": True}, False),
+    ],
+)
+def test_the_target_is_compressed_at_the_level_that_the_network_hears(
+    options, levelled, compression
+):
+    """That of the noisy signal's root mean square, if it may know all of it."""
+    model = make(compression=compression, **options)
+    clean, noisy = torch.randn(2, 500), 3 * torch.randn(2, 500)
+    rms = noisy.square().mean(-1, keepdim=True).sqrt() if levelled else 1.0
+    window, settings = torch.hann_window(64), {"pad_mode": "constant"}
+    spectrum = torch.stft(
+        clean / rms, 64, 32, window=window, return_complex=True, **settings
+    )
+    compressed = torch.polar(spectrum.abs() ** compression, spectrum.angle())
+    expected = torch.view_as_real(compressed).permute(0, 3, 2, 1)
+    found = model(noisy, clean=clean).clean[:, :, : expected.shape[2]]
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-3)
+
+
 def test_silence_stays_finite():
     for options in (
         {},
