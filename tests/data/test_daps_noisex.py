@@ -10,7 +10,7 @@ import soundfile
 
 from speechbrain_fusion.data.audio import AudioError
 from speechbrain_fusion.data.daps_noisex import unpaired_speech
-from speechbrain_fusion.data.disjoint import prove_disjoint
+from speechbrain_fusion.data.disjoint import SIDES, prove_disjoint
 from speechbrain_fusion.data.manifest import read_manifest
 from speechbrain_fusion.data.speech_sets import MANIFESTS
 from speechbrain_fusion.data.unpaired import NoisySpeech
@@ -53,6 +53,10 @@ def load(save: Path, data_folder=None, noise_folder=None, **options):
 def contents_of(save: Path):
     stamp = save / "daps_noisex.json"
     return {x.stem: read_manifest(x) for x in save.glob("*.json") if x != stamp}
+
+
+def drawn(items, epoch: int = 1) -> list:
+    return [items.plan(epoch, index) for index in range(len(items))]
 
 
 # -- DAPS ----------------------------------------------------------------------------
@@ -240,6 +244,42 @@ def test_so_many_own_recordings_are_taken_as_are_asked_for(tmp_path, own):
 def test_own_recordings_have_no_scripts_and_no_versions(tmp_path, own, options):
     with pytest.raises(ValueError, match="own recordings have no scripts and no vers"):
         load(tmp_path / "save", recordings=own, **options)
+
+
+# -- What is whose -------------------------------------------------------------------
+
+
+def test_each_set_mixes_speech_noises_and_rooms_of_its_own(tmp_path, own):
+    rooms = write_rooms(tmp_path / "rooms")
+    options = {"counts": dict.fromkeys(SIDES, 20), "rooms_folder": rooms}
+    sets = load(tmp_path / "save", recordings=own, **options)
+    made = contents_of(tmp_path / "save")
+    for kind, name in {"speech": "speech", "noise": "noise", "room": "rooms"}.items():
+        heard = {
+            side: {getattr(plan, kind)["file"] for plan in drawn(mixtures)}
+            for side, mixtures in sets.items()
+        }
+        assert heard == {
+            side: {entry["file"] for entry in made[f"{name}_{side}"].values()}
+            for side in SIDES
+        }
+        assert len(set.union(*heard.values())) == sum(map(len, heard.values()))
+
+
+def test_only_sets_of_training_are_new_in_every_epoch(tmp_path, own):
+    sets = load(tmp_path / "save", recordings=own)
+    new = {name for name, x in sets.items() if drawn(x) != drawn(x, epoch=2)}
+    assert new == {"clean_train", "train"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_seed_changes_its_own_set_alone(tmp_path, own, name):
+    before, after = (
+        load(tmp_path / "save", recordings=own, seeds=seeds)
+        for seeds in (SEEDS, SEEDS | {name: 2})
+    )
+    changed = {x for x in NAMES if drawn(before[x]) != drawn(after[x])}
+    assert changed == {name}
 
 
 # -- Options -------------------------------------------------------------------------

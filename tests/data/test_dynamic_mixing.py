@@ -86,6 +86,34 @@ def test_all_talkers_and_noises_come_before_any_comes_again(mix):
     assert all(len(set(noises[i : i + 3])) == 3 for i in (0, 3))
 
 
+def pairs(mixtures: DynamicMixtures, epoch: int) -> list[frozenset[str]]:
+    plans = (mixtures.plan(epoch, index) for index in range(len(mixtures)))
+    return [frozenset(part.entry["talker"] for part in x.talkers) for x in plans]
+
+
+def test_over_epochs_every_talker_meets_every_other(mix):
+    # an epoch of one turn: four talkers are two pairs of six
+    met = [{*pairs(mix(size=2), epoch)} for epoch in range(1, 21)]
+    assert {len(each) for each in met} == {2}
+    assert len(set.union(*met)) == 6
+
+
+def test_the_turns_of_an_epoch_pair_talkers_anew(mix):
+    # four talkers are two pairs in one of three ways
+    found = pairs(mix(size=40), 1)
+    turns = {frozenset(found[start : start + 2]) for start in range(0, 40, 2)}
+    assert len(turns) == 3
+
+
+def test_noises_come_in_another_order_in_other_epochs(mix):
+    orders = {
+        tuple(mix().plan(epoch, index).noise.entry["name"] for index in range(3))
+        for epoch in range(1, 21)
+    }
+    assert all(len({*order}) == 3 for order in orders)
+    assert len(orders) > 1
+
+
 def test_levels_and_speeds_are_drawn_from_their_ranges(mix):
     plans = [mix(speeds=(95, 100, 105)).plan(1, index) for index in range(300)]
     talkers = [part for plan in plans for part in plan.talkers]

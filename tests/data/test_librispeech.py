@@ -9,7 +9,7 @@ import torch
 
 from speechbrain_fusion.data import preparation
 from speechbrain_fusion.data.audio import AudioError
-from speechbrain_fusion.data.dynamic_mixing import DynamicMixtures
+from speechbrain_fusion.data.dynamic_mixing import DynamicMixtures, Plan
 from speechbrain_fusion.data.librimix_corpus import noisy_mixtures
 from speechbrain_fusion.data.librispeech import (
     dynamic_librispeech,
@@ -71,6 +71,38 @@ def test_training_mixes_segments_and_the_others_whole_recordings(corpora, tmp_pa
     assert not torch.equal(*same)
     same = [valid[(epoch, 0)].signals["mixture"] for epoch in (1, 2)]
     assert torch.equal(*same)
+
+
+def drawn(mixtures: DynamicMixtures, epoch: int = 1) -> list[Plan]:
+    return [mixtures.plan(epoch, index) for index in range(len(mixtures))]
+
+
+def test_each_split_mixes_talkers_and_noises_of_its_own(corpora, tmp_path):
+    sets = load(corpora, tmp_path / "save", counts=dict.fromkeys(COUNTS, 6))
+    parts = {"train": "10 tr", "valid": "11 cv", "test": "12 tt"}
+    for split, mixtures in sets.items():
+        plans, (voices, noises) = drawn(mixtures), parts[split].split()
+        talkers = {part.entry["talker"] for plan in plans for part in plan.talkers}
+        # the tree numbers a split's talkers from 1000, 1100 or 1200 on
+        assert talkers == {voices + x for x in ("00", "01", "10", "11", "20", "21")}
+        heard = {Path(plan.noise.entry["file"]) for plan in plans}
+        assert heard == {*(corpora / "wham_noise" / noises).iterdir()}
+
+
+def test_only_training_is_new_in_every_epoch(corpora, tmp_path):
+    sets = load(corpora, tmp_path / "save")
+    new = {split for split, x in sets.items() if drawn(x) != drawn(x, epoch=2)}
+    assert new == {"train"}
+
+
+@pytest.mark.parametrize("split", [*SEEDS])
+def test_a_seed_changes_its_own_split_alone(corpora, tmp_path, split):
+    before, after = (
+        load(corpora, tmp_path / "save", seeds=seeds)
+        for seeds in (SEEDS, {**SEEDS, split: 9})
+    )
+    changed = {name for name in SEEDS if drawn(before[name]) != drawn(after[name])}
+    assert changed == {split}
 
 
 def test_only_training_changes_speeds(corpora, tmp_path):

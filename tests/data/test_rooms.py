@@ -109,6 +109,15 @@ def test_made_up_rooms_decay_in_their_time(time):
     assert direct == pytest.approx(3.0)
 
 
+@pytest.mark.parametrize("rate", [8000, 16000, 48000])
+def test_2_ms_behind_the_direct_sound_are_silent_as_no_wall_is_so_near(rate):
+    response = decaying_noise(0.4, rate, np.random.default_rng(2))
+    first = {8000: 16, 16000: 32, 48000: 96}[rate]
+    assert response[0] == 1
+    assert not response[1:first].any()
+    assert response[first:].all()
+
+
 def test_demo_rooms_are_the_same_each_time_and_ring_longer_and_longer(tmp_path):
     one, other = demo_rooms(tmp_path / "one"), demo_rooms(tmp_path / "other")
     found = [soundfile.read(path)[0] for path in sorted(one.glob("*.wav"))]
@@ -157,6 +166,30 @@ def test_rooms_whose_walls_cannot_be_are_drawn_again():
     assert (library.tries, walls) == (3, [0.5, 3])
     assert 0.2 <= time <= 0.7
     assert size.shape == (3,)
+
+
+def test_talkers_and_microphones_are_half_a_metre_from_all_walls(tmp_path, monkeypatch):
+    places = []
+
+    class Box:
+        rir = (([1.0],),)
+
+        def __init__(self, size, **options):
+            self.size = size
+
+        def add_source(self, place):
+            places.append((place, self.size - place))
+
+        add_microphone = add_source
+
+        def compute_rir(self):
+            pass
+
+    monkeypatch.setattr("pyroomacoustics.ShoeBox", Box)
+    simulate_rooms(tmp_path / "rooms", 200, 8000)
+    assert np.shape(places) == (2 * 200, 2, 3)
+    # anywhere else they may be
+    assert 0.5 <= np.min(places) < 0.51
 
 
 def test_without_the_library_the_extra_is_named(tmp_path, hide_library):

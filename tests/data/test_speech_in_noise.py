@@ -91,6 +91,14 @@ def test_training_draws_every_snr_and_each_utterance_in_turn(files):
     assert min(places) < 0.05 < 0.95 < max(places)
 
 
+def test_epochs_that_are_too_short_for_all_recordings_hear_others_each_time(files):
+    mixtures = SpeechInNoise(*files, 8000, segment=0.5, size=1)
+    plans = [mixtures.plan(epoch, 0) for epoch in range(1, 21)]
+    heard = {plan.speech["name"] for plan in plans}
+    assert heard == {f"speech_{number}" for number in range(3)}
+    assert {plan.noise["name"] for plan in plans} == {"seen", "unseen"}
+
+
 def test_fixed_mixtures_have_every_condition_equally_often(files):
     mixtures = SpeechInNoise(*files, 8000, snr=(0, 5), fixed=True)
     assert len(mixtures) == 3 * 2 * 2

@@ -139,6 +139,17 @@ def test_items_with_speech_have_every_recording_in_turn(files):
     assert {plan.snr for plan in plans} == {-5, 0, 5}
 
 
+def test_epochs_too_short_for_all_recordings_hear_others_each_time(files):
+    options = {"clean": files["speech"], "rooms": files["rooms"]}
+    mixtures = noisy(files, pure_noise=0.5, size=2, **options)
+    # one with speech, one without
+    for index, pure in enumerate((False, True)):
+        plans = [mixtures.plan(epoch, index) for epoch in range(1, 21)]
+        assert {plan.pure_noise for plan in plans} == {pure}
+        for kind, count in {"speech": 3, "noise": 2, "clean": 3, "room": 2}.items():
+            assert len({getattr(plan, kind)["name"] for plan in plans}) == count
+
+
 def test_fixed_items_have_every_snr_equally_often(files):
     mixtures = noisy(files, paired=True, fixed=True)
     assert len(mixtures) == 9
