@@ -32,6 +32,50 @@ def test_projections_of_many_losses_repeat_themselves():
     assert torch.equal(train(0), train(1))
 
 
+class Pulling(multitask.Tasks):
+    """Four losses in conflict with each other, whose gradients never change."""
+
+    def compute_objectives(self, predictions, batch, stage):
+        directions = torch.diag(torch.tensor([6.0, 5.0, 4.0, 3.0])) - 1
+        pulled = directions.double() @ self.modules.encoder[0].weight[0]
+        return dict(zip(("speech", "music", "rain", "wind"), pulled, strict=True))
+
+
+def updates(steps, seed=0, **options):
+    """Return what each step adds to the parameters."""
+    settings = {"symmetric": True, "shared": ["encoder"], "weights": {}}
+    brain = make_brain(settings, kind=Pulling, **options)
+    found, step = [], brain.optimizers_step
+
+    def step_and_note():
+        before = parameters(brain)
+        step()
+        found.append(parameters(brain) - before)
+
+    brain.optimizers_step = step_and_note
+    torch.manual_seed(seed)
+    brain.fit(brain.hparams.counter, batches(make_data(2 * steps), 2))
+    if brain.checkpointer is not None:
+        brain.checkpointer.save_checkpoint()
+    return torch.stack(found)
+
+
+def test_the_order_of_projections_differs_from_step_to_step_but_not_between_runs():
+    first, second = (updates(4, seed, epochs=1) for seed in (0, 1))
+    assert torch.equal(first, second)
+    for number, one in enumerate(first):
+        assert not any(torch.allclose(one, other) for other in first[:number])
+
+
+def test_the_order_of_projections_goes_on_after_a_restart(tmp_path):
+    whole = updates(3, epochs=2)
+    begun, resumed = (
+        updates(3, seed, folder=tmp_path, epochs=epochs)
+        for seed, epochs in ((1, 1), (2, 2))
+    )
+    torch.testing.assert_close(torch.cat([begun, resumed]), whole)
+
+
 # -- accumulation, checkpoints ---------------------------------------------------
 
 
