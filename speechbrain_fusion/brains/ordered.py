@@ -19,8 +19,9 @@ class OrderedBrain(StepCheckpointsBrain):
     dropout, are other ones on each process.
     """
 
-    # of the batch that is evaluated, the items that no other process has too
+    # how many items of the batch that is evaluated count: all but a repetition
     counted: int
+    # how many items of the validation have yet to come before a repetition may
     _left: int = sys.maxsize
 
     def make_dataloader(

@@ -7,9 +7,8 @@
 Any rate from the wanted one up, one channel. Talkers are split by folder: without
 `speech/test` the talkers of `speech/valid` are the test talkers and every tenth talker
 of `speech/train` is kept for validation; of a talker in two splits a warning tells.
-Noises are split by file: by folder, by the
-`noise_split` given, or, without either, every fifth file for validation and the next
-one for test.
+Noises are split by file: by folder, by the `noise_split` given, or, without either,
+every fifth file for validation and the next one for test.
 """
 
 from collections import Counter
