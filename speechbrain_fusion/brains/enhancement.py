@@ -68,7 +68,8 @@ class EnhancementBrain(OrderedBrain):
     - table_metrics: names of the metrics that are listed by `table_by`.
     - published: what others have measured on other test sets, printed for orientation:
       dict of system to metric to values; and published_for, what the values are for.
-    - init_from: a model folder to begin with, for `from_yaml`; None for none.
+    - init_from: a model folder to begin with, for `from_yaml`, or to test as it is,
+      where there is no checkpoint; None for none.
 
     Source of the data-parallel order: see `EpochSampler`.
     """
@@ -106,10 +107,10 @@ class EnhancementBrain(OrderedBrain):
         start_from(brain)
         return brain
 
-    def begins(self) -> bool:
-        """Say whether training begins: nothing to go on from, and not a test alone."""
+    def has_begun(self) -> bool:
+        """Say whether there is a checkpoint to go on from."""
         found = self.checkpointer and self.checkpointer.find_checkpoint()
-        return found is None and not self.test_only
+        return found is not None
 
     def _new_table(self) -> MetricTable:
         return MetricTable(channels=tuple(self.hparams.channels))
@@ -362,12 +363,14 @@ class EnhancementBrain(OrderedBrain):
     ) -> None:
         """Load the best checkpoint, and the history of the latest.
 
+        A test alone without any checkpoint is one of what `init_from` names.
+
         Raises
         ------
         ValueError
             If there is none with the key, naming the folder.
         """
-        if self.checkpointer is None:
+        if self.checkpointer is None or (self.test_only and self.initialized):
             return
         # upstream would go on with the parameters as they happen to be
         check_trained(self.checkpointer, max_key or min_key)

@@ -49,6 +49,8 @@ def release(brain: Any) -> list[str]:
     OSError
         If it cannot be written, naming it; what was there stays.
     """
+    if brain.test_only and brain.initialized is not None:
+        return [f"model            {brain.hparams.init_from}, as it is"]
     folder = Path(brain.hparams.output_folder)
     settings = folder / SETTINGS
     if not settings.is_file():
@@ -151,21 +153,27 @@ def start_from(brain: Any) -> None:
     Arguments
     ---------
     brain : EnhancementBrain
-        Before its training.
+        Before its training, or its test.
 
     Raises
     ------
     ValueError
-        If there is no such model folder, or nothing in it matches, naming it.
+        If there is no such model folder, nothing in it matches, or not all does and
+        it is only to be tested, naming it.
     """
     if not hasattr(brain.hparams, "init_from") or brain.hparams.init_from is None:
         return
-    if not brain.begins():
+    if brain.has_begun():
         logger.info("init_from: not used, there is a checkpoint to go on from")
         return
-    brain.initialized = initialize(
-        the_network(brain), brain.hparams.init_from, brain.hparams.sample_rate
-    )
+    source = brain.hparams.init_from
+    fit = initialize(the_network(brain), source, brain.hparams.sample_rate)
+    if brain.test_only and fit.lines():
+        raise ValueError(
+            f"init_from: {source}: expected a model of this very network to test "
+            f"({'; '.join(fit.lines())})"
+        )
+    brain.initialized = fit
 
 
 def initialize(network: nn.Module, source: str, rate: int) -> Fit:

@@ -140,7 +140,7 @@ class SharedLatentBrain(ValidatedTerms, ModulatedEnhancementBrain):
             If there is no trained speech autoencoder to start stage two from.
         """
         self._look_at(datasets["train"])
-        if self.begins():
+        if not (self.has_begun() or self.test_only):
             self._learn_speech(datasets)
             self._keep_latents(datasets["test"])
         self.enhancer.freeze()

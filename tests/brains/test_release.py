@@ -215,9 +215,44 @@ def test_a_run_that_has_begun_goes_on_from_its_own(toy_run, tmp_path):
     assert torch.equal(parameters(again), own)
 
 
-def test_an_evaluation_begins_with_nothing(tmp_path):
-    brain = begin(tmp_path, tmp_path / "nowhere", options={"test_only": True})
+def test_a_model_is_tested_as_it_is(toy_run, tmp_path, capsys):
+    test_only = {"options": {"test_only": True}}
+    brain = begin(tmp_path, toy_run / "model", **test_only)
+    toy.evaluate(brain)
+    expected = load(toy_run / "model").system.state_dict()
+    for name, value in brain.modules.enhancer.state_dict().items():
+        assert torch.equal(value, expected[name])
+    items = "test_items.csv"
+    assert (tmp_path / items).read_text() == (toy_run / items).read_text()
+    assert f"{toy_run / 'model'}, as it is\n" in capsys.readouterr().out
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_run_that_has_begun_is_tested_itself(toy_run, tmp_path):
+    other = toy.train(toy.make_brain(tmp_path, epochs=1, examples=0))
+    brain = begin(tmp_path, toy_run / "model", options={"test_only": True})
     assert brain.initialized is None
+    toy.evaluate(brain)
+    assert torch.equal(parameters(brain), parameters(other))
+
+
+@pytest.mark.parametrize("change", [{"S": 7}, {"X": 2}, {"encoder_bias": "none"}])
+def test_a_model_of_another_network_is_not_tested(change, toy_run, tmp_path):
+    """Of other shapes, that lacks parameters or has too many."""
+
+    def other():
+        return toy.BinauralTasNet(**{**toy.TINY, **change})
+
+    with pytest.raises(ValueError, match=r"expected a model of this very network"):
+        begin(tmp_path, toy_run / "model", model=other, options={"test_only": True})
+
+
+def test_without_a_checkpoint_and_a_model_nothing_is_tested(tmp_path):
+    brain = toy.make_brain(tmp_path, examples=0, options={"test_only": True})
+    start_from(brain)
+    with pytest.raises(ValueError, match="no checkpoint that has si_sdr to evaluate"):
+        toy.evaluate(brain)
+    assert not (tmp_path / "test_items.csv").exists()
 
 
 def test_keys_that_do_not_match_are_listed(toy_run, tmp_path, caplog):
