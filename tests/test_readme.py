@@ -39,7 +39,7 @@ def test_the_lines_of_a_brain_run_on_what_the_yaml_declares():
         "right": torch.full((2, 4, 7), 3.0),
         "noisy": clean + torch.randn(2, 2, 800),
         "clean": clean,
-        "batch": SimpleNamespace(lengths=torch.tensor([1.0, 0.5])),
+        "lengths": torch.tensor([1.0, 0.5]),
     }
     exec(block("python", "self.modules.fusion"), names)
     assert names["fused"].eq(6).all()
