@@ -5,8 +5,8 @@
 
 The unified separator in the published sizes (`--channels`: narrower), for two talkers:
 as DPRNN, its encoder and enhancement network are a quarter of its parameters; as
-SepFormer, an eighth. A step is forward, both losses, backward, clipping and Adam, by each
-Brain's own `fit_batch`, rounds interleaved. The ways:
+SepFormer, an eighth. A step is forward, both losses, backward, clipping and Adam, by
+each Brain's own `fit_batch`, rounds interleaved. The ways:
 
 - plain: upstream's Brain on the weighted sum.
 - modulated: GradientModulationBrain, one projection per tensor.

@@ -32,9 +32,10 @@ from measure import (
     record,
 )
 
+from speechbrain_fusion.data.librimix_layout import SUBSETS, part_of
 from speechbrain_fusion.data.librimix_sources import prepare_rendering
 from speechbrain_fusion.data.noisy_speech import prepare_noisy_speech
-from speechbrain_fusion.data.recordings import prepare_recordings
+from speechbrain_fusion.data.recordings import SPLITS, prepare_recordings
 from speechbrain_fusion.data.unpaired_preparation import prepare_unpaired
 
 RATE = 16000
@@ -42,8 +43,7 @@ RATE = 16000
 NOISES = 10
 # Recordings of a talker.
 SAID = 10
-PARTS = {"train": "train-360", "valid": "dev", "test": "test"}
-SUBSETS = {"train": "train-clean-360", "valid": "dev-clean", "test": "test-clean"}
+PARTS = {split: part_of(split) for split in SPLITS}
 
 
 class Cost(NamedTuple):
@@ -134,7 +134,7 @@ def write_librimix(root: Path, files: int, seconds: float) -> int:
             noise = f"{number:05d}.wav"
             write(root / "wham_noise" / noise_part(split) / noise, seconds, number)
             utterances = [
-                f"{SUBSETS[split]}/{9 * number + k}/1/{9 * number + k}-1-1.flac"
+                f"{SUBSETS[PARTS[split]]}/{9 * number + k}/1/{9 * number + k}-1-1.flac"
                 for k in range(NOISES - 1)
             ]
             for seed, name in enumerate(utterances):
@@ -165,7 +165,7 @@ def mixture(pair: tuple[str, str], noise: str) -> dict[str, str]:
 def write_table(folder: Path, split: str, rows: list[dict[str, str]]) -> None:
     """Write a table of LibriMix's metadata."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"libri2mix_{SUBSETS[split]}.csv"
+    path = folder / f"libri2mix_{SUBSETS[PARTS[split]]}.csv"
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()

@@ -6,6 +6,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from speechbrain_fusion.data.files import written_whole
+
 COLUMNS = ("benchmark", "what", "case", "ours", "peer", "theirs", "ratio (range)")
 RESULTS = ("benchmark", "status", "minutes", "other work, cores", "commit", "command")
 Row = dict[str, Any]
@@ -21,9 +23,10 @@ def write_table(folder: Path, machine: dict[str, str], results: list[Row]) -> No
     whole = {"machine": machine, "benchmarks": results}
     texts = {"table.md": markdown(machine, results, rows), "table.json": dump(whole)}
     for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8")
-    with (folder / "table.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
+        with written_whole(folder / name) as file:
+            file.write(text)
+    with written_whole(folder / "table.csv") as file:
+        writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*(rows[0] if rows else ())])
         writer.writerows([flat(value) for value in row.values()] for row in rows)
 
@@ -41,8 +44,10 @@ def flat(value: Any) -> Any:
 def markdown(machine: dict[str, str], results: list[Row], rows: list[Row]) -> str:
     """Lay out machine, rows and how each benchmark went."""
     busy = [x["others"] for x in results if x["others"] is not None]
-    during = f"{sum(busy) / len(busy):.1f} cores busy, {max(busy):.1f} at most"
-    facts = {**machine, "other work during": during if busy else "not known"}
+    during = "not known"
+    if busy:
+        during = f"{sum(busy) / len(busy):.1f} cores busy, {max(busy):.1f} at most"
+    facts = {**machine, "other work during": during}
     head = [f"- {name}: {value}" for name, value in facts.items()]
     missing = {x: y for result in results for x, y in result["missing"].items()}
     lacking = [f"- {name} is missing: `{how}`" for name, how in missing.items()]

@@ -31,6 +31,8 @@ from measure import ROWS
 from peers import find, installation
 from result_table import write_table
 
+from speechbrain_fusion.data.files import written_whole
+
 # The scripts lie beside it
 DECLARED = Path(__file__).resolve().with_name("benchmarks.yaml")
 # One thread, unless a benchmark's options say more
@@ -121,9 +123,8 @@ def take(
     names = declaration.get("peers", ())
     result["missing"] = {x: installation(x) for x in names if find(x) is None}
     print(f"{name}: {result['status']} {result['last']}".rstrip(), flush=True)
-    beside = kept.with_suffix(".part")
-    beside.write_text(json.dumps(result, indent=1), encoding="utf-8")
-    beside.replace(kept)
+    with written_whole(kept) as file:
+        json.dump(result, file, indent=1)
     return result
 
 

@@ -4,8 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-import ruamel.yaml
-
+from speechbrain_fusion.brains.settings import load_tree
 from speechbrain_fusion.brains.trials import run_trials
 from speechbrain_fusion.report.comparison import write_comparison
 
@@ -62,11 +61,17 @@ def _parser(
     parser.add_argument("--only", nargs="+", help="of the variants, these")
     parser.add_argument("--baselines", nargs="+", default=list(baselines))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
+    parser.add_argument("--jobs", type=_count, default=1, help="runs at a time")
     folder = Path("results", here.name, "comparison")
     parser.add_argument("--output_folder", type=Path, default=folder)
     parser.add_argument("options", nargs="*", help="after --: options of train.py")
     return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 up, got {text!r}")
+    return int(text)
 
 
 def read_variants(path: Path, only: Sequence[str] | None = None) -> dict[str, str]:
@@ -75,7 +80,7 @@ def read_variants(path: Path, only: Sequence[str] | None = None) -> dict[str, st
     Raises
     ------
     ValueError
-        If the file is no such mapping or has none of a wanted name.
+        If the file is no such mapping, naming it, or has none of a wanted name.
 
     Example
     -------
@@ -84,9 +89,12 @@ def read_variants(path: Path, only: Sequence[str] | None = None) -> dict[str, st
     >>> read_variants(path)
     {'double': 'hparams/fusion.yaml'}
     """
-    variants = ruamel.yaml.YAML(typ="safe").load(path)
-    if not isinstance(variants, dict):
-        raise ValueError(f"{path}: expected names and command lines")
+    variants = load_tree(path)
+    for name, words in variants.items():
+        if not isinstance(words, str):
+            raise ValueError(
+                f"{path}: {name}: expected a YAML and changes of its keys, got {words}"
+            )
     if unknown := sorted(set(only or ()) - set(variants)):
         raise ValueError(f"{path}: has no {unknown}, expected some of {[*variants]}")
-    return {name: variants[name] for name in only or variants}
+    return {name: str(variants[name]) for name in only or variants}

@@ -16,6 +16,7 @@ from speechbrain_fusion.data.files import written_whole
 from speechbrain_fusion.data.sampler import this_process
 from speechbrain_fusion.metrics.info import metric_info
 from speechbrain_fusion.metrics.table import MetricTable
+from speechbrain_fusion.report.extremes import extremes
 from speechbrain_fusion.report.run import write_example
 from speechbrain_fusion.report.run_files import EXAMPLES, INDEX
 
@@ -153,12 +154,8 @@ class Examples:
         places = {name: place for state, _ in states for name, place in state.items()}
         goodness = {name: value for _, state in states for value, name in state}
         order = sorted(goodness, key=lambda name: (goodness[name], name))
-        count = min(EACH, len(order) // 2)
-        groups = {
-            "first": sorted(places, key=places.__getitem__),
-            "worst": order[:count],
-            "best": order[::-1][:count],
-        }
+        first = sorted(places, key=places.__getitem__)
+        groups = {"first": first, **extremes(order, EACH)}
         why: dict[str, list[str]] = {}
         for reason, names in groups.items():
             for name in names:

@@ -85,6 +85,11 @@ class Modulation:
     def of(cls, settings: Any) -> "Modulation":
         """Make one of a YAML's mapping, or take one as it is.
 
+        Raises
+        ------
+        ValueError
+            If it is neither, or has other keys or values than those known.
+
         Example
         -------
         >>> Modulation.of({"main": "separation", "symmetric": True}).symmetric

@@ -31,7 +31,7 @@ class LinearDecay:
     Raises
     ------
     ValueError
-        If a share is not from 0 to 1, or there is no epoch.
+        If a share is not from 0 to 1, or the number of epochs is negative.
 
     Example
     -------

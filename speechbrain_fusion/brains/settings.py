@@ -30,9 +30,7 @@ MAY_CHANGE = {
     "speech_epochs",
     "speech_epoch_counter",
     "speech_lr_annealing",
-    "output_folder",
-    "save_folder",
-    "demo_folder",
+    "stop_after",
     "checkpointer",
     "train_logger",
     "eval_loader",
@@ -48,6 +46,8 @@ MAY_CHANGE = {
     "speech_checkpointer",
     "speech_train_logger",
 }
+# ... also within another key: what is written where
+PLACES = ("output_folder", "save_folder", "demo_folder")
 # ... and of a loader's options those that do not change what it gives
 LOADER, LOADING = "train_loader", ("num_workers", "prefetch_factor", "pin_memory")
 
@@ -75,7 +75,9 @@ def find_yaml(file: str, beside: Path) -> Path:
     raise ValueError(f"{file}: no such file here or in {beside}, which has {known}")
 
 
-def resolve_include(path: Path, changes: Any) -> tuple[Path, dict[str, Any]]:
+def resolve_include(
+    path: Path, changes: Any, seen: Sequence[Path] = ()
+) -> tuple[Path, dict[str, Any]]:
     """Follow a YAML that is another one with changes.
 
     A YAML whose root has the tag `!include:other.yaml` stands for that file with its
@@ -88,6 +90,8 @@ def resolve_include(path: Path, changes: Any) -> tuple[Path, dict[str, Any]]:
         A YAML file.
     changes : str or dict
         Changes of its keys, as upstream's parser gives them.
+    seen : sequence of Path
+        Files that led to it.
 
     Returns
     -------
@@ -95,6 +99,12 @@ def resolve_include(path: Path, changes: Any) -> tuple[Path, dict[str, Any]]:
         The file at the end of the chain.
     changes : dict
         All changes and additions of keys together.
+
+    Raises
+    ------
+    ValueError
+        If a file is no YAML of keys, stands on itself, or includes one in a value that
+        is not there, naming it.
 
     Example
     -------
@@ -105,14 +115,34 @@ def resolve_include(path: Path, changes: Any) -> tuple[Path, dict[str, Any]]:
     >>> path.name, changes
     ('base.yaml', {'fuse': 'back', 'lr': 0.1})
     """
-    tree = _load_tree(path)
+    tree = load_tree(path)
     changes = _load_changes(changes)
+    _place_includes(tree, path)
     tag = tree.tag.value or ""
     if not tag.startswith(INCLUDE):
         return path, changes
     own = dict(tree) if isinstance(tree, dict) else {}
     recursive_update(own, changes, must_match=False)
-    return resolve_include(path.parent / tag.removeprefix(INCLUDE), own)
+    chain, other = [*seen, path.resolve()], path.parent / tag.removeprefix(INCLUDE)
+    if other.resolve() in chain:
+        raise ValueError(
+            f"{chain[0]}: expected YAMLs that end in one without {INCLUDE} at its "
+            f"root, got {' -> '.join(x.name for x in [*chain, other])}"
+        )
+    return resolve_include(other, own, chain)
+
+
+def _place_includes(tree: Any, path: Path) -> None:
+    """Say of the YAMLs that values include where they lie: beside this one."""
+    values = tree.values() if isinstance(tree, dict) else tree
+    for value in values if isinstance(tree, dict | list) else ():
+        tag = getattr(getattr(value, "tag", None), "value", None) or ""
+        if tag.startswith(INCLUDE):
+            place = path.resolve().parent / tag.removeprefix(INCLUDE)
+            if not place.is_file():
+                raise ValueError(f"{path}: {tag}: no such file: {place}")
+            value.yaml_set_ctag(ruamel.yaml.Tag(suffix=f"{INCLUDE}{place}"))
+        _place_includes(value, path)
 
 
 def check_keys(path: Path, changes: Any, arguments: Sequence[str]) -> None:
@@ -140,7 +170,7 @@ def check_keys(path: Path, changes: Any, arguments: Sequence[str]) -> None:
     """
     # of the YAMLs alone: they may add keys, a command line may not
     base, own = resolve_include(path, {})
-    keys = list(dict.fromkeys([*_load_tree(base), *own]))
+    keys = list(dict.fromkeys([*load_tree(base), *own]))
     if unknown := sorted({*_typed_keys(arguments), *_load_changes(changes)} - {*keys}):
         raise ValueError(f"{path}: no such key: {unknown}, expected one of {keys}")
     options = {field.name for field in dataclasses.fields(RunOptions)}
@@ -177,7 +207,7 @@ def check_same_run(folder: Path, base: Path, changes: dict[str, Any]) -> None:
         return
     with open(base, encoding="utf-8") as stream:
         now = _as_text(ruamel.yaml.YAML().load(resolve_references(stream, changes)))
-    then = _as_text(_load_tree(begun))
+    then = _as_text(load_tree(begun))
     differing = sorted(
         key
         for key in (now.keys() | then.keys()) - MAY_CHANGE
@@ -194,9 +224,9 @@ def check_same_run(folder: Path, base: Path, changes: dict[str, Any]) -> None:
 def _as_text(tree: Any) -> dict[str, str]:
     """Write out each key of a YAML on its own, tags and all, as far as it counts."""
     texts = {}
+    _leave_out(tree, PLACES)
+    _leave_out(tree.get(LOADER), LOADING)
     for key, value in tree.items():
-        if key == LOADER and isinstance(value, dict):
-            value = {name: x for name, x in value.items() if name not in LOADING}
         stream = io.StringIO()
         ruamel.yaml.YAML().dump({"value": value}, stream)
         # comments are none of the settings
@@ -205,6 +235,16 @@ def _as_text(tree: Any) -> dict[str, str]:
             line for line in lines if line.strip() and not line.lstrip().startswith("#")
         )
     return texts
+
+
+def _leave_out(tree: Any, names: Sequence[str]) -> None:
+    """Remove keys from a tree, however deep they are."""
+    if isinstance(tree, dict):
+        for name in names:
+            tree.pop(name, None)
+    if isinstance(tree, dict | list):
+        for value in tree.values() if isinstance(tree, dict) else tree:
+            _leave_out(value, names)
 
 
 def _typed_keys(arguments: Sequence[str]) -> list[str]:
@@ -230,8 +270,21 @@ def _load_changes(text: Any) -> dict[str, Any]:
     return changes
 
 
-def _load_tree(path: Path) -> Any:
-    """Load a YAML with its tags, or name the place where it is none."""
+def load_tree(path: Path) -> Any:
+    """Load a YAML with its tags.
+
+    Raises
+    ------
+    ValueError
+        If it is none of keys, naming the file and the place.
+
+    Example
+    -------
+    >>> path = getfixture("tmp_path") / "base.yaml"
+    >>> _ = path.write_text("fuse: both")
+    >>> dict(load_tree(path))
+    {'fuse': 'both'}
+    """
     try:
         tree = ruamel.yaml.YAML().load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, ruamel.yaml.error.YAMLError) as error:

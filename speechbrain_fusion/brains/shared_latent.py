@@ -38,7 +38,13 @@ from speechbrain_fusion.data.files import written_whole
 from speechbrain_fusion.metrics.table import MetricTable
 from speechbrain_fusion.models.joint import Joint, JointInputs
 from speechbrain_fusion.report.latents import draw_latents, draw_terms, sample_latents
-from speechbrain_fusion.report.run_files import LATENTS, SPEECH_HISTORY, TERMS
+from speechbrain_fusion.report.run_files import (
+    JOINT_STAGE,
+    LATENTS,
+    SPEECH_HISTORY,
+    SPEECH_STAGE,
+    TERMS,
+)
 
 logger = get_logger(__name__)
 
@@ -284,8 +290,8 @@ class SharedLatentBrain(ValidatedTerms, ModulatedEnhancementBrain):
     def closing_lines(self) -> list[str]:
         """Draw what belongs to this method, and say where it lies."""
         folder, lines = Path(self.hparams.output_folder), super().closing_lines()
-        stages = {"speech autoencoder": speech_history(folder)}
-        stages["joint training"] = self.history.epochs
+        stages = {SPEECH_STAGE: speech_history(folder)}
+        stages[JOINT_STAGE] = self.history.epochs
         try:
             draw_terms(folder / TERMS, stages)
             lines += ["", f"every loss       {folder / TERMS}"]

@@ -55,9 +55,13 @@ def run_trials(
 
     Raises
     ------
+    ValueError
+        If a seed is there twice: it would be one training that counts as two.
     RuntimeError
         If runs failed, naming each with its output's file. All others are done then.
     """
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"seeds: expected different ones, got {[*seeds]}")
     # seed by seed, so that all variants stand equal wherever it is stopped
     trials = [(name, seed) for seed in seeds for name in variants]
 

@@ -39,6 +39,11 @@ def run(options: argparse.Namespace) -> int:
 def find_recipes() -> dict[str, Path]:
     """Find the recipes: inside the installed package, in a checkout beside it.
 
+    Raises
+    ------
+    UsageError
+        If there are none, naming the package's folder.
+
     Example
     -------
     >>> sorted(find_recipes())

@@ -30,6 +30,7 @@ from speechbrain_fusion.data.options import (
     check_bounds,
     check_segment,
     check_speeds,
+    check_within,
 )
 from speechbrain_fusion.data.source import Source, cut_speech, read_stretch
 
@@ -125,8 +126,8 @@ class DynamicMixtures(PlannedItems[Plan]):
         check_speeds(speeds)
         check_bounds("speech_level", speech_level)
         check_bounds("noise_level", noise_level)
-        if min(size, talkers) < 1:
-            raise ValueError(f"size, talkers: expected 1 at least: {size}, {talkers}")
+        check_within("size", size, 1)
+        check_within("talkers", talkers, 1)
         self.voices = [*grouped(read_manifest(speech).values(), "talker").values()]
         if len(self.voices) < talkers:
             raise AudioError(

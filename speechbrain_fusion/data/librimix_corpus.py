@@ -122,6 +122,9 @@ def _check(
 ) -> None:
     """Refuse folders that do not go together."""
     whole = {"data_folder": data_folder, "recordings": recordings}
+    for name, folder in {**whole, **parts}.items():
+        if folder == "":
+            raise ValueError(f"{name}: expected a folder or null, got ''")
     chosen = [name for name, folder in whole.items() if folder is not None]
     given = [name for name, folder in parts.items() if folder is not None]
     # beside LibriMix they are for new mixtures alone

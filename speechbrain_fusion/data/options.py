@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Sequence
+from numbers import Real
+from typing import Any
 
 from speechbrain_fusion.data.folders import Folder
 
@@ -61,7 +63,8 @@ def check_bounds(name: str, bounds: Sequence[float]) -> None:
     -------
     >>> check_bounds("gain", (-15.0, 10.0))
     """
-    if len(bounds) != 2 or not -math.inf < bounds[0] <= bounds[1] < math.inf:
+    pair = _numbers(bounds) and len(bounds) == 2
+    if not pair or not -math.inf < bounds[0] <= bounds[1] < math.inf:
         raise ValueError(
             f"{name}: expected two finite numbers in ascending order, got {bounds}"
         )
@@ -79,8 +82,8 @@ def check_snr(snr: Sequence[float]) -> None:
     -------
     >>> check_snr((-5, 0, 5))
     """
-    if not snr or not all(math.isfinite(value) for value in snr):
-        raise ValueError(f"snr: expected finite numbers in dB, got {snr}")
+    if not _numbers(snr) or not snr or not all(math.isfinite(x) for x in snr):
+        raise ValueError(f"snr: expected a list of finite numbers in dB, got {snr}")
 
 
 def check_speeds(speeds: Sequence[int]) -> None:
@@ -95,8 +98,15 @@ def check_speeds(speeds: Sequence[int]) -> None:
     -------
     >>> check_speeds((95, 100))
     """
-    if not speeds or min(speeds) < 1:
-        raise ValueError(f"speeds: expected percentages above 0, got {speeds}")
+    if not _numbers(speeds) or not speeds or min(speeds) < 1:
+        raise ValueError(f"speeds: expected a list of percentages from 1, got {speeds}")
+
+
+def _numbers(values: Any) -> bool:
+    """Say whether it is a list of numbers, and not one alone."""
+    return isinstance(values, list | tuple) and all(
+        isinstance(x, Real) and not isinstance(x, bool) for x in values
+    )
 
 
 def epoch_size(size: int | None, default: int) -> int:

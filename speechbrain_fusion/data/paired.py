@@ -75,7 +75,8 @@ class NoisyPairs(RenderedScenes):
         rng = np.random.default_rng([self.seed, *key, 1])
         factor = 10 ** (float(rng.uniform(self.gain[0], self.gain[1])) / 20)
         peak = float(example.signals["mixture"].abs().max())
-        factor = min(factor, PEAK / max(peak, PEAK))
+        if peak:
+            factor = min(factor, PEAK / peak)
         signals = {name: factor * x for name, x in example.signals.items()}
         return replace(example, signals=signals)
 

@@ -43,6 +43,11 @@ def names_given(noise_split: NoiseSplit | None) -> NoiseSplit | None:
     >>> names_given({"valid": [], "test": []}) is None
     True
     """
+    for split, names in (noise_split or {}).items():
+        if isinstance(names, str) or not isinstance(names, Sequence):
+            raise AudioError(
+                f"noise_split: expected a list of names for {split}, got {names!r}"
+            )
     return noise_split if noise_split and any(noise_split.values()) else None
 
 

@@ -6,6 +6,8 @@ import torch
 from torch import distributed
 from torch.utils.data import Sampler
 
+from speechbrain_fusion.nnet.processes import several_processes
+
 Key = tuple[int, int]
 
 
@@ -35,7 +37,7 @@ class EpochSampler(Sampler[Key]):
     Raises
     ------
     ValueError
-        If a training epoch does not fill one global batch.
+        If a batch has no item, or a training epoch does not fill one global batch.
 
     Example
     -------
@@ -62,6 +64,8 @@ class EpochSampler(Sampler[Key]):
             train,
         )
         self.epoch = 1
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"batch_size: expected 1 at least, got {batch_size}")
         if train and size < batch_size * self.world:
             raise ValueError(
                 f"{size} items do not fill one batch of {batch_size} on each of "
@@ -115,7 +119,7 @@ def this_process(rank: int | None = None, world: int | None = None) -> tuple[int
     >>> this_process(), this_process(1, 3)
     ((0, 1), (1, 3))
     """
-    ready = distributed.is_available() and distributed.is_initialized()
+    ready = several_processes()
     if rank is None:
         rank = distributed.get_rank() if ready else 0
     if world is None:

@@ -1,5 +1,7 @@
 """The mean over valid frames, which neither padding nor other items change."""
 
+import math
+
 from torch import Tensor
 
 from speechbrain_fusion.losses.signal import reduced
@@ -34,6 +36,6 @@ def valid_mean(x: Tensor, lengths: Tensor | None, reduction: str) -> Tensor:
     >>> valid_mean(torch.tensor([[[2.0, 0.0]]]), torch.tensor([0.5]), "mean")
     tensor(2.)
     """
-    count = valid_samples(x, lengths) * (x[0].numel() // x.shape[-1])
+    count = valid_samples(x, lengths) * math.prod(x.shape[1:-1])
     total = x.flatten(1).sum(-1)
     return reduced(total / count.clamp(min=1).to(total), reduction)

@@ -1,10 +1,10 @@
 """Losses on spectra: magnitudes, and real and imaginary parts.
 
 Spectra are [batch, 2, frames, bins] (real and imaginary part), magnitudes [batch,
-frames, bins]; `lengths` are relative lengths in frames. Both losses are means of
-squared distances over an item's valid frames and all bins, and then over items, so that
-neither padding nor the number of processes changes them. Computed in float32 (float64
-for float64 inputs), inside autocast too.
+frames, bins]; `lengths` are relative lengths in frames. All losses are means over an
+item's valid frames and all bins, and then over items, so that neither padding nor the
+number of processes changes them. Computed in float32 (float64 for float64 inputs),
+inside autocast too.
 
 Source: Li et al., "On the importance of power compression and phase estimation in
 monaural speech dereverberation", JASA Express Letters 1(1), 2021 (compression); Li,
@@ -154,7 +154,8 @@ def phase_loss(
     """
     check_pair(reference, estimate, lengths)
     with torch.autocast(reference.device.type, enabled=False):
-        target, other = (own_frames(single(x), lengths) for x in (reference, estimate))
+        pair = [_spectrum(x) for x in (reference, estimate)]
+        target, other = (own_frames(x, lengths) for x in pair)
         amplitude = (modulus(target) - FLOOR).clamp(min=0)
         missed = amplitude - (target * other).sum(1)
         return valid_mean(missed.transpose(1, 2), lengths, reduction)

@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -102,7 +102,8 @@ def read_scores(
     Raises
     ------
     ValueError
-        If the file lacks the metric, naming the column.
+        If the file lacks the metric, or holds anything but numbers there, naming the
+        column.
 
     Example
     -------
@@ -119,9 +120,20 @@ def read_scores(
         if not found or "id" not in columns:
             raise ValueError(f"{path}: expected columns id and {name}[_channel]")
         return {
-            row["id"]: sum(float(row[x] or "nan") for x in found) / len(found)
+            row["id"]: sum(_score(path, row, x) for x in found) / len(found)
             for row in reader
         }
+
+
+def _score(path: Path | str, row: Mapping[str, str | None], column: str) -> float:
+    """Read a cell; an empty one was not scored."""
+    try:
+        return float(row[column] or "nan")
+    except ValueError as error:
+        raise ValueError(
+            f"{path}: item {row['id']}, column {column}: expected a number, got "
+            f"{row[column]!r}"
+        ) from error
 
 
 def compare_csv(

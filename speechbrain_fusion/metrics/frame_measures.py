@@ -194,14 +194,15 @@ def _prepare(
     clean, other, count = pair
     powers = [x.square().sum(-1) / count.clamp(min=1) for x in (clean, other)]
     heard = torch.stack([x.isfinite() & (x > SILENCE) for x in powers]).all(0)
+    size, step = _frame(rate)
+    missing = max(0, size - clean.shape[-1])
+    clean, other = (F.pad(x, (0, missing)) for x in (clean, other))
     if level:
         peaks = [x.abs().amax(-1, keepdim=True) for x in (clean, other)]
         other = other * (peaks[0] / peaks[1])
-    size, step = _frame(rate)
     # the last whole frame is not used, as in Loizou's code
     own = (count / step - size / step).long().clamp(min=0) * heard
-    missing = max(0, size - clean.shape[-1])
-    return F.pad(clean, (0, missing)), F.pad(other, (0, missing)), own
+    return clean, other, own
 
 
 def _frame(rate: int) -> tuple[int, int]:

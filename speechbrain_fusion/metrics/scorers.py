@@ -1,6 +1,7 @@
 """Every metric by its name: what one pair of signals scores, or why it has no score."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -10,7 +11,7 @@ from speechbrain_fusion.data.audio import resample
 from speechbrain_fusion.metrics.binaural import ild_error, itd_error
 from speechbrain_fusion.metrics.composite import composite
 from speechbrain_fusion.metrics.mbstoi import mbstoi
-from speechbrain_fusion.metrics.perceptual import estoi, pesq, stoi
+from speechbrain_fusion.metrics.perceptual import SHORTEST_STOI, estoi, pesq, stoi
 from speechbrain_fusion.metrics.separation import sdr
 from speechbrain_fusion.metrics.signal import SILENCE, si_sdr, snr
 
@@ -44,18 +45,20 @@ class Scored(NamedTuple):
 
 
 # One process each: `evaluation` spreads items, not metrics, over processes.
-_COMPOSITE = Scorer(lambda s, y, rate: composite(s, y, rate, jobs=1), True, None, 0.25)
+SHORTEST_PESQ = 0.25
+SHORTEST_CUES = 0.032
+_COMPOSITE = Scorer(partial(composite, jobs=1), True, None, SHORTEST_PESQ)
 SCORERS = {
     "si_sdr": Scorer(lambda s, y, rate: si_sdr(s, y)),
     "sdr": Scorer(lambda s, y, rate: sdr(s, y)),
     "snr": Scorer(lambda s, y, rate: snr(s, y)),
-    "pesq": Scorer(lambda s, y, rate: pesq(s, y, rate, jobs=1), True, None, 0.25),
-    "stoi": Scorer(lambda s, y, rate: stoi(s, y, rate, jobs=1), shortest=0.41),
-    "estoi": Scorer(lambda s, y, rate: estoi(s, y, rate, jobs=1), shortest=0.41),
+    "pesq": Scorer(partial(pesq, jobs=1), True, None, SHORTEST_PESQ),
+    "stoi": Scorer(partial(stoi, jobs=1), shortest=SHORTEST_STOI),
+    "estoi": Scorer(partial(estoi, jobs=1), shortest=SHORTEST_STOI),
     **dict.fromkeys(COMPOSITE, _COMPOSITE),
-    "mbstoi": Scorer(mbstoi, channels=2, shortest=0.41),
-    "ild_error": Scorer(ild_error, channels=2, shortest=0.032),
-    "itd_error": Scorer(itd_error, channels=2, shortest=0.032),
+    "mbstoi": Scorer(mbstoi, channels=2, shortest=SHORTEST_STOI),
+    "ild_error": Scorer(ild_error, channels=2, shortest=SHORTEST_CUES),
+    "itd_error": Scorer(itd_error, channels=2, shortest=SHORTEST_CUES),
 }
 
 
@@ -180,7 +183,7 @@ def _refusal(scorer: Scorer, pair: Tensor, rate: int, at: int | None) -> str:
     if at is None:
         return f"needs a rate from 8000 Hz up, got {rate} Hz"
     if pair.shape[-1] < scorer.shortest * rate:
-        return f"shorter than {scorer.shortest:g} s"
+        return f"shorter than {scorer.shortest:.2g} s"
     return ""
 
 

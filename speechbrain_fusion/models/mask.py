@@ -74,6 +74,8 @@ class MaskEnhancer(nn.Module):
     ) -> None:
         super().__init__()
         check_option("mask", mask, MASKS)
+        if not 0 < bound < math.inf:
+            raise ValueError(f"bound: expected a finite number above 0, got {bound}")
         self.mask, self.bound = mask, bound
         parts = mask == "complex"
         self.stft = MultiResolutionSTFT(fft_sizes, hop, compression, parts)

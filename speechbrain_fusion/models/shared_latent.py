@@ -30,7 +30,7 @@ from speechbrain_fusion.nnet.level import to_unit_power
 from speechbrain_fusion.nnet.options import check_option
 from speechbrain_fusion.nnet.padding import blank_frames, own_samples
 from speechbrain_fusion.nnet.precision import single
-from speechbrain_fusion.nnet.shapes import check_lengths
+from speechbrain_fusion.nnet.shapes import check_axes, check_lengths
 from speechbrain_fusion.nnet.spectral_stack import SpectralStack
 
 SHARES = ("layer", "space")
@@ -146,6 +146,7 @@ class SharedLatentEnhancer(nn.Module):
 
     def process(self, signals: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Do as every system in use does: see `speechbrain_fusion.models.system`."""
+        check_axes(signals, batch=None, channels=1, time=None)
         return self(signals.squeeze(1), lengths).unsqueeze(1)
 
     def forward(
@@ -179,6 +180,7 @@ class SharedLatentEnhancer(nn.Module):
         ValueError
             If the shapes do not fit.
         """
+        check_axes(mixture, batch=None, time=None)
         if joint is not None:
             if lengths is not None:
                 raise ValueError("lengths: expected None in joint training")

@@ -202,7 +202,7 @@ class STFTFilterbank(nn.Module):
     Arguments
     ---------
     channels : int
-        N, a power of two; there are N + 1 bins.
+        N, a power of two from 4 up; there are N + 1 bins.
     pad : bool
         Whether to pad both ends, so that a mask of ones returns the input to 1e-6 at
         any length; without, frames are taken where the window fits (the released
@@ -211,7 +211,7 @@ class STFTFilterbank(nn.Module):
     Raises
     ------
     ValueError
-        If the number of channels is no power of two.
+        If the number of channels is none of these.
 
     Example
     -------
@@ -227,7 +227,8 @@ class STFTFilterbank(nn.Module):
         super().__init__()
         if channels < 4 or channels & (channels - 1):
             raise ValueError(
-                f"channels N of an STFT: expected a power of two, got {channels}"
+                "channels N of an STFT: expected a power of two from 4 up, got "
+                f"{channels}"
             )
         self.channels, self.window, self.hop = channels + 1, 2 * channels, channels // 2
         self.past = self.window - self.hop if pad else 0
@@ -241,7 +242,11 @@ class STFTFilterbank(nn.Module):
         )
 
     def frames(self, samples: Tensor) -> Tensor:
-        """Count the frames that hold any of the first `samples` samples."""
+        """Count the frames of the first `samples` samples.
+
+        With padding all that hold any of them, without those that lie within them, but
+        one at least.
+        """
         if self.past:
             return (
                 torch.div(samples + self.past - 1, self.hop, rounding_mode="floor") + 1

@@ -19,6 +19,7 @@ from torch.autograd.function import once_differentiable
 
 from speechbrain_fusion.nnet.options import choose
 from speechbrain_fusion.nnet.precision import single
+from speechbrain_fusion.nnet.processes import several_processes
 from speechbrain_fusion.nnet.streaming import along, current_memory
 
 
@@ -62,7 +63,7 @@ class BatchNorm(nn.Module):
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """Normalize [batch, channels, frames, ...]; `valid` is [batch, frames]."""
-        alone = valid is None and not _several() and x[:, 0].numel() > 1
+        alone = valid is None and not several_processes() and x[:, 0].numel() > 1
         if alone or not self.training:
             return self._alone(x)
         padding = None
@@ -240,13 +241,9 @@ class _Standardize(torch.autograd.Function):
         return result, None, None
 
 
-def _several() -> bool:
-    return distributed.is_available() and distributed.is_initialized()
-
-
 def _total(x: Tensor) -> Tensor:
     """Sum over all processes, in place."""
-    if _several():
+    if several_processes():
         distributed.all_reduce(x)
     return x
 

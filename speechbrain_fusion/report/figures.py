@@ -94,6 +94,7 @@ def draw_run(
         figsize=(4 + 3 * wide, 8),
         layout="constrained",
         height_ratios=(2, 3, 2),
+        squeeze=False,
     )
     _draw_example(figure, axes, example, rate)
     grid = axes[2, 0].get_gridspec()

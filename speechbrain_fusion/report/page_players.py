@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from speechbrain_fusion.report.extremes import BEST, WORST
 from speechbrain_fusion.report.page_audio import (
     Sound,
     Sounds,
@@ -23,8 +24,8 @@ from speechbrain_fusion.report.page_scores import (
 from speechbrain_fusion.report.page_text import metric_text, score_text, seconds_text
 
 HEADINGS = {
-    "worst": "Worst items",
-    "best": "Best items",
+    WORST: "Worst items",
+    BEST: "Best items",
     "first": "First items of the test",
 }
 # Digits choose a signal.
@@ -67,7 +68,7 @@ def by_rank(run: Run) -> list[Kept]:
     places = {name: place for place, (name, _) in enumerate(ranked(run))}
 
     def order(item: Kept) -> int:
-        sign = {"worst": 1, "best": -1}.get(group_of(item), 0)
+        sign = {WORST: 1, BEST: -1}.get(group_of(item), 0)
         return sign * places.get(item.id, 0)
 
     return sorted(run.kept, key=order)

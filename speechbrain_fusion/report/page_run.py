@@ -15,6 +15,7 @@ import ruamel.yaml
 
 from speechbrain_fusion.messages import unwrapped
 from speechbrain_fusion.metrics.table import MEAN, SYSTEMS, MetricTable
+from speechbrain_fusion.report.extremes import BEST, WORST
 from speechbrain_fusion.report.run_files import (
     COMMAND,
     ENVIRONMENT,
@@ -23,15 +24,15 @@ from speechbrain_fusion.report.run_files import (
     HISTORY,
     INDEX,
     ITEMS,
+    JOINT_STAGE,
     MODEL,
     SCRIPT,
     SETTINGS,
     SPEECH_HISTORY,
+    SPEECH_STAGE,
     SUMMARY,
 )
 
-# The stage before the one that the YAML's `select` belongs to, where there are two.
-SPEECH_STAGE = "speech autoencoder"
 # Conditions that are names even where they look like numbers.
 NAMED = ("talker", "talkers", "speaker", "speech", "mixture", "scene")
 NUMBER = re.compile(r"\s*[-+]?\d+(\.\d*)?([eE][-+]?\d+)?\s*")
@@ -39,7 +40,7 @@ NUMBER = re.compile(r"\s*[-+]?\d+(\.\d*)?([eE][-+]?\d+)?\s*")
 FIGURES = ("gain", "scored", "total")
 
 # Why an item was kept, in the order of the page.
-GROUPS = ("worst", "best", "first")
+GROUPS = (WORST, BEST, "first")
 
 History = Sequence[Mapping[str, float | None]]
 Summary = Mapping[str, Any]
@@ -320,7 +321,7 @@ def _read_stages(folder: Path) -> dict[str, History]:
         saved = sorted(folder.glob("save/CKPT*/history.ckpt"), key=_age)
         history = read_json(saved[-1], dict).get("epochs", []) if saved else []
     speech = read_json(folder / SPEECH_HISTORY, list)
-    stages = {SPEECH_STAGE: speech, "joint training": history}
+    stages = {SPEECH_STAGE: speech, JOINT_STAGE: history}
     return stages if speech else {"": history} if history else {}
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from speechbrain_fusion.metrics.info import gain, metric_info
 from speechbrain_fusion.metrics.table import SYSTEMS
+from speechbrain_fusion.report.extremes import WORST, extremes
 from speechbrain_fusion.report.page_html import Html, join, tag
 from speechbrain_fusion.report.page_run import GROUPS, Run, item_means
 from speechbrain_fusion.report.page_text import (
@@ -61,10 +62,9 @@ def extremes_table(run: Run, places: Mapping[str, str]) -> Html:
         A table.
     """
     order, metric = ranked(run), run.metric
-    count = min(LISTED, len(order) // 2)
-    if not count or metric is None:
+    groups = extremes(order, LISTED)
+    if not groups[WORST] or metric is None:
         return Html("")
-    groups = {"worst": order[:count], "best": order[::-1][:count]}
     bodies = [
         tag(
             "tbody",

@@ -2,6 +2,8 @@
 
 SUMMARY, ITEMS, HISTORY = "test_summary.json", "test_items.csv", "history.json"
 SPEECH_HISTORY = "speech_history.json"
+# the stages of a training of two, by the names that its figures and its page have
+SPEECH_STAGE, JOINT_STAGE = "speech autoencoder", "joint training"
 SETTINGS, COMMAND = "hyperparams.yaml", "command.txt"
 ENVIRONMENT, SCRIPT = "env.log", "train.py"
 MODEL_FOLDER, EXAMPLES = "model", "examples"

@@ -194,3 +194,11 @@ def test_every_benchmark_runs_and_gives_rows(tmp_path):
         assert f"| {peer} | missing |  |" in table
     # ours is measured all the same
     assert results["mbstoi"]["rows"][0]["ours"] > 0
+
+
+def test_what_a_system_does_not_say_is_not_known(load):
+    """There is no /proc/stat on every one."""
+    result = {"others": None, "missing": {}, "name": "one", "status": "done"}
+    result |= {"minutes": 1.0, "commit": "abc", "command": "python one.py", "last": ""}
+    text = load("result_table").markdown({}, [result], [])
+    assert "- other work during: not known" in text.splitlines()

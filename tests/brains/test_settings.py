@@ -7,6 +7,7 @@ import pytest
 import ruamel.yaml
 import torch
 from hyperpyyaml import load_hyperpyyaml
+from hyperpyyaml.core import resolve_references
 from speechbrain.core import create_experiment_directory
 from speechbrain.utils.run_opts import RunOptions
 
@@ -100,6 +101,31 @@ def test_a_nested_change_keeps_its_neighbours(recipe):
     )
     assert path.name == "base.yaml"
     assert changes == {"net": {"out_features": 2}}
+
+
+def test_a_value_that_is_a_yaml_is_looked_for_beside_its_own(recipe, tmp_path):
+    """Not beside the YAML that this one stands on."""
+    (tmp_path / "rooms.yaml").write_text("count: 3\nname: hall\n")
+    (tmp_path / "own.yaml").write_text(
+        f"!include:{recipe.parent}/hparams/base.yaml\nname: own\n"
+        "rooms: !include:rooms.yaml {name: studio}\nmore: [!include:rooms.yaml ]\n"
+    )
+    hparams, _ = start_run([str(tmp_path / "own.yaml")], recipe)
+    assert hparams["rooms"] == {"count": 3, "name": "studio"}
+    assert hparams["more"] == [{"count": 3, "name": "hall"}]
+
+
+def test_a_value_that_is_a_missing_yaml_is_named(recipe):
+    add_yaml(recipe, "child.yaml", "!include:base.yaml\nx: {y: !include:no.yaml }\n")
+    with pytest.raises(ValueError, match=r"child\.yaml: !include:no\.yaml: no such"):
+        start_run(["hparams/child.yaml"], recipe)
+
+
+def test_yamls_that_stand_on_each_other_are_refused(recipe):
+    add_yaml(recipe, "one.yaml", "!include:two.yaml\nname: one\n")
+    add_yaml(recipe, "two.yaml", "!include:one.yaml\nname: two\n")
+    with pytest.raises(ValueError, match=r"one\.yaml -> two\.yaml -> one\.yaml"):
+        start_run(["hparams/one.yaml"], recipe)
 
 
 def test_an_include_of_a_missing_file_names_it(recipe):
@@ -256,3 +282,37 @@ def test_a_folder_without_checkpoint_is_free(begun):
 def test_how_long_and_what_is_shown_may_change(begun, key):
     folder, base = begun
     check_same_run(folder, base, {key: 9})
+
+
+def begun_with(path, folder):
+    """Be a run of a recipe's YAML; return its keys."""
+    base, own = resolve_include(path, {"data_folder": "corpus"})
+    with open(base, encoding="utf-8") as stream:
+        resolved = resolve_references(stream, own).read()
+    (folder / "hyperparams.yaml").write_text(resolved)
+    (folder / "save" / "CKPT+1").mkdir(parents=True)
+    return {*ruamel.yaml.YAML().load(resolved)}
+
+
+def changed(path, **changes):
+    return resolve_include(path, {"data_folder": "corpus", **changes})
+
+
+def yaml_id(path):
+    return f"{path.parts[-3]}-{path.stem}"
+
+
+@pytest.mark.parametrize("path", YAMLS, ids=yaml_id)
+def test_a_run_that_was_moved_is_taken_up(path, tmp_path):
+    """Where a run and what it makes for itself lie is none of its settings."""
+    keys = begun_with(path, tmp_path)
+    for key in {"output_folder", "save_folder", "demo_folder"} & keys:
+        check_same_run(tmp_path, *changed(path, **{key: "elsewhere"}))
+    with pytest.raises(ValueError, match=r"holds a run with other .*sample_rate"):
+        check_same_run(tmp_path, *changed(path, sample_rate=11025))
+
+
+def test_a_run_may_wait_longer_for_a_gain(tmp_path):
+    path = ROOT / "recipes" / "timit" / "hparams" / "small.yaml"
+    begun_with(path, tmp_path)
+    check_same_run(tmp_path, *changed(path, stop_after=77))

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from speechbrain_fusion.brains import run_trials
+from speechbrain_fusion.brains.compare import compare_variants, read_variants
 
 # stands for a recipe: counts its runs, and fails where it is told to
 SCRIPT = """
@@ -70,3 +71,42 @@ def test_a_run_that_was_stopped_goes_on(script):
     done.write_text("[")
     run_trials(script, VARIANTS, [1], Path("out"))
     assert len(runs("one", 1)) == 2
+
+
+def test_a_seed_that_is_there_twice_is_refused(script):
+    """It would be one training that counts as two, in one folder at a time."""
+    with pytest.raises(ValueError, match=r"seeds: expected different ones, got \[1, 2"):
+        run_trials(script, VARIANTS, [1, 2, 1], Path("out"), jobs=2)
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "variants.yaml: not a readable YAML file"),
+        ("one: [", "variants.yaml: not a readable YAML file"),
+        ("- one", "variants.yaml: expected a YAML file of keys"),
+        (
+            "one:",
+            "variants.yaml: one: expected a YAML and changes of its keys, got None",
+        ),
+        (
+            "one: 3",
+            "variants.yaml: one: expected a YAML and changes of its keys, got 3",
+        ),
+    ],
+)
+def test_variants_that_are_none_are_refused(text, message, tmp_path):
+    path = tmp_path / "variants.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_variants(path)
+
+
+@pytest.mark.parametrize("jobs", ["0", "-1", "two"])
+def test_a_number_of_jobs_is_one_at_least(jobs, tmp_path, capsys):
+    arguments = ["--jobs", jobs, "--output_folder", str(tmp_path / "out")]
+    with pytest.raises(SystemExit):
+        compare_variants(arguments, tmp_path / "compare.py", "", ["snr"], [])
+    assert "--jobs: expected a number from 1 up, got" in capsys.readouterr().err

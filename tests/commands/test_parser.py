@@ -1,5 +1,6 @@
 """Help and mistakes: at once, with examples, in one line where something is wrong."""
 
+import re
 import subprocess
 import sys
 
@@ -8,6 +9,8 @@ import pytest
 import speechbrain_fusion
 from speechbrain_fusion.commands.ending import finish, tell
 from speechbrain_fusion.commands.parser import build_parser
+from speechbrain_fusion.commands.pcm import ENCODINGS
+from speechbrain_fusion.metrics.scorers import SCORERS
 from tests.commands.shell import run
 
 COMMANDS = [
@@ -133,3 +136,19 @@ def test_debug_shows_where_an_error_came_from(capsys, arguments):
 def test_any_name_can_be_told(capsys):
     tell("\udcff \u00b5 \u65e5")
     assert capsys.readouterr().out.startswith("\\udcff")
+
+
+def test_what_is_offered_is_what_there_is():
+    """The parser knows encodings and metrics by name alone: their modules are slow."""
+    formats = options_of("stream")["--format"].choices
+    assert [*formats] == ["auto", "wav", *ENCODINGS]
+    words = re.findall(r"\w+", options_of("evaluate")["--metrics"].help)
+    assert {*SCORERS, "composite"} <= {*words}
+
+
+def options_of(command):
+    """Return a command's options by their names."""
+    for action in build_parser()._actions:
+        if command in (action.choices or ()):
+            return action.choices[command]._option_string_actions
+    raise AssertionError(command)

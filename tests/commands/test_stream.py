@@ -11,12 +11,15 @@ import pytest
 import soundfile
 import torch
 
-from speechbrain_fusion.commands.pcm import SampleFormat, read_wav_header, wav_header
+from speechbrain_fusion.commands.pcm import (
+    ENCODINGS,
+    SampleFormat,
+    read_wav_header,
+    wav_header,
+)
 from speechbrain_fusion.inference.load import load
 from tests.commands.conftest import RATE
 from tests.commands.shell import run
-
-ENCODINGS = ["s16le", "s24le", "s32le", "f32le"]
 
 
 def noise(samples, channels=2):

@@ -65,7 +65,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path):
     assert os.listdir(tmp_path) == ["file"]
 
 
-@pytest.mark.parametrize("step", ["fsync", "chmod", "replace"])
+@pytest.mark.parametrize("step", ["fsync", "replace"])
 def test_whichever_step_fails_the_file_is_named(tmp_path, monkeypatch, step):
     def fail(*_arguments):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -131,3 +131,10 @@ def test_others_may_read_what_the_mask_lets_them(tmp_path: Path, mask):
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o666 & ~mask
+
+
+def test_the_mask_is_not_touched(tmp_path, monkeypatch):
+    """It is the whole process's: other threads would write with another one."""
+    monkeypatch.setattr(os, "umask", lambda mask: pytest.fail("the mask was set"))
+    with written_whole(tmp_path / "file") as file:
+        file.write("")

@@ -219,3 +219,22 @@ def test_new_mixtures_are_of_the_chosen_training_set(corpora, tmp_path):
     )
     assert len(made["train"]) == 4
     assert made["train"][1, 0].signals["mixture"].any()
+
+
+@pytest.mark.parametrize("name", ["data_folder", "recordings", "librispeech", "wham"])
+def test_an_empty_name_is_no_folder(name, tmp_path):
+    """A variable of the shell that is not set: the demo corpus was not asked for."""
+    folders = {"data_folder": None, name: ""}
+    with pytest.raises(ValueError, match=f"{name}: expected a folder or null, got ''"):
+        noisy_mixtures(
+            save_folder=tmp_path,
+            rate=8000,
+            talkers=2,
+            mode="min",
+            segment=1.0,
+            counts={"test": 1},
+            seeds={"test": 2},
+            demo_folder=tmp_path / "demo",
+            **folders,
+        )
+    assert not any(tmp_path.iterdir())

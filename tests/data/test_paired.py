@@ -7,8 +7,10 @@ import pytest
 import soundfile
 import torch
 
-from speechbrain_fusion.data.audio import AudioError
+from speechbrain_fusion.data.audio import PEAK, AudioError
+from speechbrain_fusion.data.batch import Example
 from speechbrain_fusion.data.paired import paired_speech, prepare_pairs
+from speechbrain_fusion.data.rendered import RenderedScenes
 from tests.data.librimix_tree import voice, write
 
 COUNTS = dict.fromkeys(("train", "valid", "test"))
@@ -166,3 +168,25 @@ def test_training_pairs_are_turned_up_and_down_together(splits, tmp_path):
     assert len(levels) == 2
     one, other = (sets["test"][(1, 0)].signals["mixture"] for sets in (plain, turned))
     assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("gain", [-20.0, 10.0, 200.0])
+def test_pairs_are_turned_up_as_far_as_they_do_not_clip(gain, splits, tmp_path):
+    sets = (
+        load(splits, tmp_path / "save"),
+        load(splits, tmp_path / "save", gain=(gain, gain)),
+    )
+    plain, turned = (x["train"][(1, 0)].signals for x in sets)
+    expected = min(10 ** (gain / 20), PEAK / plain["mixture"].abs().max().item())
+    torch.testing.assert_close(turned["mixture"], expected * plain["mixture"])
+    torch.testing.assert_close(turned["target"], expected * plain["target"])
+    assert expected > 1 or gain < 0
+
+
+def test_a_silent_pair_stays_silent(splits, tmp_path, monkeypatch):
+    turned = load(splits, tmp_path / "save", gain=(10.0, 10.0))["train"]
+    silence = {"mixture": torch.zeros(1, 8), "target": torch.zeros(1, 8)}
+    monkeypatch.setattr(
+        RenderedScenes, "__getitem__", lambda *_: Example("a", silence, {})
+    )
+    assert turned[(1, 0)].signals["mixture"].eq(0).all()

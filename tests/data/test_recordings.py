@@ -224,6 +224,11 @@ def test_noises_without_a_rule_are_split_three_to_one_to_one(tmp_path, count):
         ({"valid": ["noise1"], "test": ["noise1"]}, r"two splits.*\['noise1'\]"),
         ({"dev": ["noise1"], "test": ["noise2"]}, r"expected keys.*'dev'"),
         ({"valid": ["noise1"]}, "no audio file for noise_test"),
+        (
+            {"valid": "noise1", "test": ["noise2"]},
+            "a list of names for valid, got 'noise1'",
+        ),
+        ({"valid": None, "test": ["noise2"]}, "a list of names for valid, got None"),
     ],
 )
 def test_noise_splits_that_cannot_be_are_refused(prepare, save, split, message):

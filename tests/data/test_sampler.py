@@ -146,3 +146,12 @@ def test_rank_and_number_are_asked_of_torch(monkeypatch):
     monkeypatch.setattr(distributed, "get_world_size", lambda: 2)
     expected = keys(EpochSampler(8, 2, seed=0, rank=1, world=2))
     assert keys(EpochSampler(8, 2, seed=0)) == expected
+
+
+@pytest.mark.parametrize("train", [True, False])
+@pytest.mark.parametrize("size", [0, -1, None, 1.5])
+def test_a_batch_of_no_items_is_refused(size, train):
+    with pytest.raises(
+        ValueError, match=f"batch_size: expected 1 at least, got {size}"
+    ):
+        EpochSampler(8, size, 0, train)

@@ -270,7 +270,14 @@ def test_multi_resolution_refuses_impossible_sizes(sizes):
 def test_shapes_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="differ in shape"):
         phase_loss(spectra(), phases(3))
+    for shape in ((1, 3, 4, 5), (4, 5), (1, 2, 3, 4, 5)):
+        with pytest.raises(ValueError, match=r"expected \[batch, 2 parts, frames, bi"):
+            phase_loss(torch.ones(shape), torch.ones(shape))
     with pytest.raises(ValueError, match="differ in shape"):
         latent_match_loss(latents(), latents(3))
     with pytest.raises(ValueError, match="differ in shape"):
         multi_resolution_loss(signals(), signals(3))
+
+
+def test_latents_without_a_frame_match():
+    assert latent_match_loss(torch.ones(1, 4, 0), torch.ones(1, 4, 0)) == 0

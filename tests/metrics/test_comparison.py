@@ -6,6 +6,7 @@ import torch
 from scipy import stats
 
 from speechbrain_fusion.metrics import MetricTable, compare_csv, paired_difference
+from speechbrain_fusion.metrics.comparison import read_scores
 
 
 def test_interval_is_that_of_the_paired_t_test():
@@ -82,3 +83,12 @@ def test_a_missing_metric_is_an_error_that_names_it(tmp_path):
     a = write(tmp_path / "a.csv", ["x"], [1.0])
     with pytest.raises(ValueError, match=r"a\.csv.*stoi_enhanced"):
         compare_csv(a, a, "stoi")
+
+
+def test_a_cell_that_is_no_number_is_an_error_that_names_it(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("id,snr_enhanced\nx,1\ny,abc\n")
+    with pytest.raises(
+        ValueError, match=r"a\.csv: item y, column snr_enhanced: .*'abc'"
+    ):
+        read_scores(path, "snr")

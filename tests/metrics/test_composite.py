@@ -268,3 +268,8 @@ def test_what_cannot_be_scored_is_nan_and_stops_nothing(name):
 def test_a_rate_that_pesq_does_not_know_is_refused():
     with pytest.raises(ValueError, match="44100"):
         composite(*pair(9600), 44100)
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_signals_without_a_sample_are_nan(name):
+    assert PARTS[name](torch.zeros(2, 0), torch.zeros(2, 0), 16000).isnan().all()

@@ -220,3 +220,13 @@ def test_unknown_metrics_are_refused():
 def test_processes_change_nothing(trio):
     rows = [evaluate_files(pairs_of(trio), jobs=n).table.to_rows() for n in (1, 2)]
     assert rows[0] == rows[1]
+
+
+@pytest.mark.parametrize("metric", ["stoi", "estoi", "mbstoi"])
+def test_what_a_function_scores_is_scored_here(metric):
+    """Down to the shortest: 31 frames of 25.6 ms, half overlapping."""
+    noise = torch.randn(2, 2, 6554, generator=torch.Generator().manual_seed(0))
+    scored = score_signals(noise[0], noise.sum(0), RATE, [metric])
+    assert scored.values[metric].isfinite().all()
+    pair = noise[0, :, :-1], noise.sum(0)[:, :-1]
+    assert score_signals(*pair, RATE, [metric]).reasons[metric] == "shorter than 0.41 s"

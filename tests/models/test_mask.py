@@ -120,6 +120,9 @@ def test_the_encoder_hears_compressed_amplitudes_at_unit_power(compression):
 def test_bad_options_are_named():
     with pytest.raises(ValueError, match=r"mask: expected one of .*'binary'"):
         make("binary")
+    for bound in (0.0, -1.0, math.inf, math.nan):
+        with pytest.raises(ValueError, match="bound: expected a finite number above 0"):
+            make("complex", bound=bound)
     with pytest.raises(ValueError, match="expected 2 lengths"):
         make()(noise(), torch.ones(3))
 

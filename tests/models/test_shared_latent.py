@@ -173,3 +173,7 @@ def test_bad_options_are_named(options, pattern):
 def test_shapes_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="expected 3 lengths"):
         make()(noise(), torch.ones(2))
+    with pytest.raises(ValueError, match=r"expected \[batch, time\], got \(3, 2, 9"):
+        make()(torch.zeros(3, 2, 900))
+    with pytest.raises(ValueError, match=r"expected \[batch, 1 channels, time\]"):
+        make().process(torch.zeros(3, 2, 900))

@@ -3,11 +3,14 @@ import shlex
 from pathlib import Path
 
 import pytest
+import ruamel.yaml
 import soundfile
+from hyperpyyaml.core import resolve_references
 from speechbrain.utils.run_opts import RunOptions
 
 from speechbrain_fusion.brains import start_run
 from speechbrain_fusion.brains.compare import read_variants
+from speechbrain_fusion.brains.settings import resolve_include
 from speechbrain_fusion.data import write_demo_daps
 from tests.data.daps_tree import write_daps, write_noises, write_rooms
 from tests.ranks import ROOT, torchrun
@@ -275,3 +278,23 @@ def test_the_demo_is_enough_for_every_yaml_but_the_posters_counts(
             hparams["corpus"]()
     else:
         assert {*hparams["corpus"]()} == {*hparams["counts"]}
+
+
+def yaml_of(name):
+    base, own = resolve_include(RECIPE / "hparams" / f"{name}.yaml", {})
+    with open(base, encoding="utf-8") as stream:
+        return ruamel.yaml.YAML().load(resolve_references(stream, own))
+
+
+@pytest.mark.parametrize("key", ["loss_weights", "speech_loss_weights"])
+def test_sse_has_its_losses_in_either_size(key):
+    assert yaml_of("sse")[key] == yaml_of("sse_published")[key]
+
+
+def test_masks_are_as_large_and_train_as_long_as_the_small_system():
+    mask, small = yaml_of("irm"), yaml_of("small")
+    keys = ["disjoint", "segment", "counts", "lr", "lr_hold", "train_loader"]
+    keys += ["fft_sizes", "hop", "mixture_channels", "kernel", "compression"]
+    assert {key: mask[key] for key in keys} == {key: small[key] for key in keys}
+    epochs = small["speech_epochs"] + small["number_of_epochs"]
+    assert mask["number_of_epochs"] == epochs

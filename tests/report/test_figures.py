@@ -1,8 +1,9 @@
 """What the learning curve of a run shows."""
 
 import pytest
+import torch
 
-from speechbrain_fusion.report.figures import draw_curve, import_pyplot
+from speechbrain_fusion.report.figures import draw_curve, draw_run, import_pyplot
 
 HISTORY = [
     {"epoch": e, "train_loss": 1.0, "train_si_sdr": 2.0, "valid_loss": 3.0, **more}
@@ -26,3 +27,8 @@ def test_losses_and_the_metrics_of_validation_are_drawn(metrics, shown):
     texts = axis.get_legend().get_texts()
     pyplot.close(figure)
     assert {text.get_text() for text in texts} == shown
+
+
+def test_one_signal_is_drawn(tmp_path):
+    draw_run(tmp_path / "run.png", HISTORY, {"mixture": torch.ones(1, 800)}, 8000)
+    assert (tmp_path / "run.png").stat().st_size > 1000
