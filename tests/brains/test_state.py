@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from speechbrain_fusion.brains import Checkpointer
+from speechbrain_fusion.brains import Checkpointer, state
 from speechbrain_fusion.brains.state import History, RandomStates, draw_apart
 from tests.ranks import run_ranks
 
@@ -47,6 +47,20 @@ def test_states_of_another_number_of_processes_are_left_alone(tmp_path):
     found = torch.rand(3)
     torch.manual_seed(7)
     assert torch.equal(torch.rand(3), found)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_each_process_gets_its_own_states(rank, tmp_path, monkeypatch):
+    states, drawn, both = RandomStates(), [], []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        states.save(tmp_path / "one")
+        both += torch.load(tmp_path / "one", weights_only=True)
+        drawn.append(torch.rand(3))
+    torch.save(both, tmp_path / "two")
+    monkeypatch.setattr(state, "this_process", lambda: (rank, 2))
+    states.load(tmp_path / "two", end_of_epoch=True)
+    assert torch.equal(torch.rand(3), drawn[rank])
 
 
 def test_a_process_alone_draws_on():
