@@ -27,6 +27,8 @@ REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)>=(?P<oldest>[\w.]+)(,<[\w.]+)?")
 def main() -> int:
     """Make the environment and run the tests; return pytest's exit code."""
     options = parse_arguments()
+    # not resolved: its interpreter is a link
+    options.venv = options.venv.absolute()
     pins = sorted({oldest(line) for line in requirements(ROOT / "setup.cfg")})
     print("\n".join(pins), flush=True)
     if not options.venv.exists():

@@ -56,12 +56,18 @@ def shows_progress(options: argparse.Namespace) -> bool:
 
 def tell_error(reason: object) -> None:
     """Print an error in one line on stderr."""
-    tell(f"{PROGRAM}: error: {one_line(reason)}", sys.stderr)
+    _tell_aside(f"{PROGRAM}: error: {one_line(reason)}")
 
 
 def tell_warning(reason: object) -> None:
     """Print in one line on stderr what does not stop anything."""
-    tell(f"{PROGRAM}: warning: {one_line(reason)}", sys.stderr)
+    _tell_aside(f"{PROGRAM}: warning: {one_line(reason)}")
+
+
+def _tell_aside(text: str) -> None:
+    # closed it is None, and stdout may be sound
+    if sys.stderr is not None:
+        tell(text, sys.stderr)
 
 
 def one_line(reason: object) -> str:

@@ -26,11 +26,18 @@ def run(options: argparse.Namespace) -> int:
     result = result._replace(failures=[*missing, *result.failures])
     if len(result.table):
         tell(text(result, compared=options.noisy is not None))
-    if options.json is not None:
-        result.write_json(options.json)
-    if options.csv is not None:
-        result.table.write_csv(options.csv)
-    return tell_failures(result.failures)
+    unwritten = []
+    for path, write in (
+        (options.json, result.write_json),
+        (options.csv, result.table.write_csv),
+    ):
+        try:
+            if path is not None:
+                write(path)
+        except OSError as error:
+            # the other table and the failures are worth no less
+            unwritten.append(f"{path}: {error.strerror or error}")
+    return tell_failures([*result.failures, *unwritten])
 
 
 def _read(

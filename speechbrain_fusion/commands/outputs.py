@@ -33,7 +33,7 @@ class Plan(NamedTuple):
 
 
 def refuse_existing(path: Path, force: bool) -> None:
-    """Refuse to overwrite a file, unless forced; a folder in any case.
+    """Refuse to overwrite a file, unless forced; folders and devices in any case.
 
     Raises
     ------
@@ -42,6 +42,9 @@ def refuse_existing(path: Path, force: bool) -> None:
     """
     if path.is_dir():
         raise UsageError(f"{path}: is a folder, expected a file to write")
+    if path.exists() and not path.is_file():
+        # a device or a pipe would be replaced by a file
+        raise UsageError(f"{path}: is no regular file, expected a file to write")
     if os.path.lexists(path) and not force:
         raise UsageError(f"{path}: exists; --force overwrites it")
 
@@ -100,8 +103,9 @@ def _find(text: str, output: Path | None) -> Iterator[Found]:
         yield Found(path, Path(path.name))
     elif glob.has_magic(text):
         base = Path(*_fixed(path))
+        kept_out = None if output is None else output.resolve()
         for match in sorted(map(Path, glob.glob(text, recursive=True))):
-            if match.is_dir():
+            if match.is_dir() or (kept_out and kept_out in match.resolve().parents):
                 continue
             yield Found(match, match.relative_to(base))
 

@@ -99,6 +99,7 @@ def process(
         peak = max(peak, float(np.abs(samples).max(initial=0.0)))
         stdout.write(sent.encode(samples))
         stdout.flush()
+    reader.drain(stdin)
     if not options.quiet:
         reader.warn()
         if peak > 1 and sent.encoding != "f32le":
@@ -209,8 +210,11 @@ class BlockReader:
             if self.left is not None:
                 self.left -= len(data)
             data = stdin.read(self.block) if self.left != 0 else b""
+
+    def drain(self, stdin: IO[bytes]) -> None:
+        """Take what is behind a WAV's samples: its writer would end in an error."""
         if self.left == 0:
-            stdin.read(MOST_BEHIND)  # so that the writer does not end in an error
+            stdin.read(MOST_BEHIND)
 
     def warn(self) -> None:
         """Say what was wrong."""

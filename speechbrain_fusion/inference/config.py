@@ -46,6 +46,10 @@ def describe(system: Any) -> dict[str, Any]:
             "causal and process (see speechbrain_fusion.models.System)"
         )
     facts = {name: getattr(system, name) for name in SEEN[:-1]}
+    if system.causal and not hasattr(system, "latency"):
+        raise ValueError(
+            f"{type(system).__name__}: causal, expected a latency in samples"
+        )
     return facts | {
         "latency": getattr(system, "latency", None) if system.causal else None
     }
@@ -145,6 +149,8 @@ def check_config(config: Any, name: str) -> dict[str, Any]:
         if not allowed(config[key]):
             got = f"{config[key]!r:.80}"
             raise ValueError(f"{name}: {key}: expected {expected}, got {got}")
+    if config["causal"] and config["latency"] is None:
+        raise ValueError(f"{name}: latency: expected samples of a causal model")
     return {key: config[key] for key in FIELDS}
 
 

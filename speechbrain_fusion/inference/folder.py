@@ -279,7 +279,7 @@ def _replace(beside: Path, folder: Path, aside: Path) -> None:
         folder.rename(aside)
     try:
         beside.rename(folder)
-    except OSError:
+    except BaseException:
         if aside.exists():
             aside.rename(folder)
         raise

@@ -86,6 +86,10 @@ def process_long(
     if getattr(system, "training", False):
         raise ValueError("expected a system in evaluation mode: call its eval()")
     overlap = OVERLAP * chunk if overlap is None else overlap
+    if not (math.isfinite(chunk) and math.isfinite(overlap)):
+        raise ValueError(
+            f"chunk, overlap: expected finite seconds, got {chunk}, {overlap}"
+        )
     hop = getattr(system, "hop", 1)
     size, step = round(chunk * rate), whole_hops((chunk - overlap) * rate, hop)
     if not 0 < size - step <= size // 3:
@@ -196,7 +200,10 @@ def process_batch(
         return signals.new_zeros(len(signals), system.outputs, signals.shape[-1])
     like = _like(system)
     inputs = signals.to(like)
-    outputs = system.process(inputs, None if lengths is None else lengths.to(like))
+    # lengths as they are: lower precisions would cut items off
+    outputs = system.process(
+        inputs, None if lengths is None else lengths.to(like.device)
+    )
     outputs = outputs.to(signals)
     return outputs.where(heard.view(-1, 1, 1), 0.0)
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+import numpy as np
 import torch
 from speechbrain.dataio.preprocess import AudioNormalizer
 from speechbrain.inference.interfaces import Pretrained
@@ -256,6 +257,8 @@ class Model(Pretrained):
 
 def _rates(rates: Any, number: int) -> list[int]:
     """Check one rate for all, or one for each."""
+    if isinstance(rates, np.ndarray | Tensor) and rates.ndim:
+        rates = rates.tolist()
     if not isinstance(rates, Sequence):
         return [check_rate(rates)] * number
     if len(rates) != number:

@@ -1,5 +1,6 @@
 """A model folder opened: everything in it is checked before anything is made of it."""
 
+import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -13,6 +14,7 @@ from speechbrain_fusion.inference.weights import build_like, check_fit, read_wei
 from speechbrain_fusion.messages import first_line, in_a_line
 
 Made = TypeVar("Made")
+MAKING = threading.RLock()
 
 
 def open_model(
@@ -83,7 +85,8 @@ def unseeded(make: Callable[..., Made], **options: Any) -> Made:
     >>> float(torch.rand(())) == float(torch.rand((), generator=torch.manual_seed(1)))
     True
     """
-    with torch.random.fork_rng(devices=[]):
+    # one at a time: the generator and torch's hooks are all threads'
+    with MAKING, torch.random.fork_rng(devices=[]):
         return make(**options)
 
 

@@ -1,11 +1,12 @@
 """A causal system as a function of one piece of the signal and of its state."""
 
+import contextlib
 import hashlib
 import threading
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,9 @@ WARM_UP = 3
 # PyTorch never frees all of one, so that no stream may have its own.
 _Recordings = dict[tuple[int, int], tuple[bytes, Advance]]
 _RECORDED: WeakKeyDictionary[nn.Module, _Recordings] = WeakKeyDictionary()
+# Systems that were seen to remember what they are to, and in how many pieces.
+_REMEMBERING: WeakSet[nn.Module] = WeakSet()
+PIECES = 4
 # PyTorch's recorder and exporter have one state for all threads.
 RECORDING = threading.Lock()
 
@@ -53,7 +57,8 @@ class StepModel(nn.Module):
     Raises
     ------
     ValueError
-        If the system is not causal, or does not tell its latency and hop.
+        If the system is not causal, does not tell its latency and hop, or forgets what
+        was before a piece: it is not made of layers that know of streams.
 
     Example
     -------
@@ -81,6 +86,27 @@ class StepModel(nn.Module):
         self.delay = self.latency - self.hop
         self.inputs = int(system.inputs)  # type: ignore[arg-type]
         self.outputs = int(system.outputs)  # type: ignore[arg-type]
+        if system not in _REMEMBERING:
+            self._check_memory(name)
+            _REMEMBERING.add(system)
+
+    @torch.no_grad()
+    def _check_memory(self, name: str) -> None:
+        """Refuse a system that forgets what was before a piece."""
+        noise = torch.rand(PIECES, self.inputs, 2 * self.hop, generator=_seeded())
+        pieces = noise.sub(0.5).to(self.like).unsqueeze(1)
+        whole, *_ = self(torch.cat([*pieces], -1), *self.initial_states())
+        states, parts = self.initial_states(), []
+        for piece in pieces:
+            y, *states = self(piece, *states)
+            parts.append(y)
+        loudest, error = whole.abs().max(), (torch.cat(parts, -1) - whole).abs().max()
+        if error > max(1e-3, 16 * torch.finfo(whole.dtype).eps) * loudest:
+            raise ValueError(
+                f"{name}: gives in pieces what it does not give at once, expected a "
+                "system of this package's streaming layers, or one that says causal = "
+                "False: it is then heard in chunks"
+            )
 
     def forward(self, chunk: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
         """Process the next piece.
@@ -180,7 +206,12 @@ class StepModel(nn.Module):
     def _pass(self, chunk: Tensor, memory: Memory) -> tuple[Tensor, ...]:
         if self.system.training:
             raise ValueError("system: expected to be in evaluation, call eval()")
-        with memory:
+        device = self.like.device.type
+        full: Any = contextlib.nullcontext()
+        if torch.is_autocast_enabled(device):
+            # states keep the system's own type
+            full = torch.autocast(device, enabled=False)
+        with full, memory:
             y = self.system.process(chunk)  # type: ignore[operator]
         memory.check()
         return y, *memory.left
@@ -188,7 +219,7 @@ class StepModel(nn.Module):
     @property
     def like(self) -> Tensor:
         """A tensor of the system's type and device."""
-        return next(self.system.parameters())
+        return next(self.system.parameters(), torch.zeros(()))
 
     @torch.no_grad()
     def initial_states(self, batch: int = 1) -> list[Tensor]:
@@ -210,6 +241,10 @@ class StepModel(nn.Module):
             state.new_zeros(batch, *state.shape[1:]).contiguous()
             for state in memory.left
         ]
+
+
+def _seeded() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
 
 
 def fingerprint(system: nn.Module) -> bytes:

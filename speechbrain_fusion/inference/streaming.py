@@ -288,8 +288,10 @@ class Stream:
 
 def _as_tensor(x: Any) -> Tensor:
     if isinstance(x, np.ndarray):
-        # a copy: it may be read-only, or step backwards
-        return torch.from_numpy(x.copy())
+        if x.dtype.itemsize > 8:
+            raise ValueError(f"stream: expected float64 at most, got {x.dtype}")
+        # a copy: it may be read-only, step backwards or have its bytes the other way
+        return torch.from_numpy(x.astype(x.dtype.newbyteorder("=")))
     if isinstance(x, Tensor):
         return x
     raise ValueError(f"stream: expected a tensor or an array, got {type(x).__name__}")

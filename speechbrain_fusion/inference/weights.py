@@ -1,6 +1,7 @@
 """Parameters as a file of tensors and nothing else, and whether they fit a module."""
 
 import contextlib
+import io
 import pickletools
 import threading
 import warnings
@@ -151,12 +152,13 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     >>> read_weights(path)
     {'weight': tensor([1., 1.])}
     """
-    _check_archive(path)
+    archive = _checked_archive(path)
+    room = archive.getbuffer().nbytes
     try:
         with warnings.catch_warnings():
             # of what a hostile file may hold
             warnings.simplefilter("ignore")
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = torch.load(archive, map_location="cpu", weights_only=True)
     except Exception as error:
         raise _no_tensors(path, error) from error
     if not isinstance(state, dict) or not state:
@@ -164,7 +166,6 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     # what it holds, whatever it says of itself
     state = dict(dict.items(state))
     # a pickle may give the same memory to many tensors
-    room = path.stat().st_size
     for name, value in state.items():
         _check_tensor(path, name, value)
         room -= value.nbytes
@@ -175,15 +176,27 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def _check_archive(path: Path) -> None:
-    """Expect torch's archive, whose parts are as large as they look."""
+def _checked_archive(path: Path) -> io.BytesIO:
+    """Read torch's archive, whose parts are as large as they look.
+
+    What comes back is made of the parts that were checked: a file may look to torch as
+    another archive than to zipfile, and may change meanwhile.
+    """
+    checked = io.BytesIO()
     try:
-        with zipfile.ZipFile(path) as archive:
-            problem = _problem(archive, path.stat().st_size)
+        data = path.read_bytes()
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            problem = _problem(archive, len(data))
+            if not problem:
+                with zipfile.ZipFile(checked, "w") as copy:
+                    for part in archive.infolist():
+                        copy.writestr(part.filename, archive.read(part))
     except Exception as error:
         raise _no_tensors(path, error) from error
     if problem:
         raise ValueError(f"{path}: {problem}")
+    checked.seek(0)
+    return checked
 
 
 def _problem(archive: zipfile.ZipFile, size: int) -> str:

@@ -73,11 +73,15 @@ class TrainingsDifference(NamedTuple):
     """A difference over several trainings of each of two systems.
 
     Of the same mean, `items` has the interval over items, for these trainings, and
-    `trainings` the interval over trainings, for these items.
+    `trainings` the interval over trainings, for these items. `each` has the difference
+    of each training. All are over the items that every training scored, `items.pairs`
+    of `total`.
     """
 
     items: PairedDifference
     trainings: PairedDifference
+    each: tuple[float, ...]
+    total: int
 
 
 def read_scores(
@@ -231,6 +235,8 @@ def compare_trainings(
     return TrainingsDifference(
         paired_difference(a.mean(0), b.mean(0), confidence),
         paired_difference(a.mean(1), b.mean(1), confidence),
+        tuple((a - b).mean(1).tolist()),
+        scored.size,
     )
 
 

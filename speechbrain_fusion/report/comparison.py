@@ -199,7 +199,19 @@ def markdown_table(rows: Sequence[Row], baselines: Sequence[str]) -> list[str]:
         ]
         what = f"Difference from {baseline} (95 % interval over items; over trainings):"
         lines += ["", what, "", *_markdown([header, *cells], first=True)]
+        lines += _unscored(rows, baseline)
     return lines
+
+
+def _unscored(rows: Sequence[Row], baseline: str) -> list[str]:
+    """Say which differences are of fewer items than there are."""
+    notes = [
+        f"{row.metric} of {row.system}: over the {found.items.pairs} of {found.total} "
+        "items that all trainings of both scored; means are over each one's own."
+        for row in rows
+        if (found := row.differences.get(baseline)) and found.items.pairs < found.total
+    ]
+    return ["", *notes] if notes else []
 
 
 def _heading(metric: str) -> str:
@@ -213,7 +225,7 @@ def _value(row: Row) -> str:
 
 
 def _difference(row: Row, baseline: str) -> str:
-    items, runs = row.differences[baseline]
+    items, runs, *_ = row.differences[baseline]
     intervals = "; ".join(
         f"{x.low:+.3f} .. {x.high:+.3f}" for x in (items, runs) if x.pairs > 1
     )
@@ -274,13 +286,11 @@ def draw_comparison(path: Path, rows: Sequence[Row], baseline: str) -> None:
 
 def _draw_metric(axis: Any, rows: Sequence[Row], baseline: str) -> None:
     """Draw one panel: a line for each system but the baseline."""
-    reference = next(row for row in rows if row.system == baseline)
     others = [row for row in rows if row.system != baseline]
     for place, row in enumerate(others):
-        items = row.differences[baseline].items
+        items, _, dots, _ = row.differences[baseline]
         axis.plot([items.low, items.high], [place, place], color="C0", linewidth=2)
         axis.plot(items.mean, place, marker="|", color="C0", markersize=11)
-        dots = row.trainings - reference.trainings
         axis.plot(dots, [place] * len(dots), ".", color="C1", markersize=5)
     axis.axvline(0, color="grey", linewidth=0.8)
     axis.set_yticks(range(len(others)), [row.system for row in others])

@@ -70,10 +70,18 @@ def write_page(run_folder: Path | str, output: Path | str | None = None) -> Path
     'report.html'
     """
     folder = Path(run_folder)
-    text = make_page(read_run(folder))
+    run = read_run(folder)
+    try:
+        text = make_page(run)
+    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(
+            f"{folder}: a file is not as a run writes it ({reason})"
+        ) from error
     path = folder / PAGE if output is None else Path(output)
-    with written_whole(path) as file:
-        file.write(text)
+    with written_whole(path, "wb") as file:
+        # names of files may be other bytes than text
+        file.write(text.encode("utf-8", "backslashreplace"))
     return path
 
 

@@ -201,7 +201,7 @@ def read_settings(text: str, path: Path) -> dict[str, Any]:
     """
     try:
         tree = ruamel.yaml.YAML().load(text) or {}
-    except ruamel.yaml.error.YAMLError as error:
+    except (ruamel.yaml.error.YAMLError, ValueError, RecursionError) as error:
         raise ValueError(
             f"{path}: not readable as YAML ({unwrapped(error)})"
         ) from error

@@ -15,8 +15,12 @@ WORDS = {
 UNITS = {"snr": "dB", "azimuth": "°", "length": "samples"}
 # Decimals by unit.
 DECIMALS = {"dB": 2, "MOS-LQO": 2, "µs": 1}
+# With spaces in it where it is quoted; also one of several, or behind -I or -L.
 ABSOLUTE = re.compile(
-    r"(?<![\w.:/~…-])/(?:[^\s'\",:;()\[\]{}/]+/)+[^\s'\",:;()\[\]{}]*"
+    r"(?<=')/(?:[^'\n/]+/)+[^'\n]*(?=')"
+    r'|(?<=")/(?:[^"\n/]+/)+[^"\n]*(?=")'
+    r"|(?:(?<![\w./~…-])|(?<=-[IL]))"
+    r"/(?:[^\s'\",:;()\[\]{}/]+/)+[^\s'\",:;()\[\]{}]*"
 )
 MISSING = "\N{EN DASH}"
 

@@ -164,3 +164,14 @@ def test_a_file_that_cannot_be_written_is_told(folders):
     ran = run("evaluate", "clean", "enhanced", "--metrics", "snr", "--csv", "block/a")
     assert ran.code == 1
     assert ran.errors == ["block/a: not written: File exists"]
+
+
+def test_a_table_that_cannot_be_written_costs_nothing_else(folders):
+    (folders / "block").write_text("a file")
+    (folders / "enhanced/a.flac").write_text("no audio")
+    tables = ["--json", "block/a", "--csv", "t.csv"]
+    ran = run("evaluate", "clean", "enhanced", "--metrics", "snr", *tables)
+    assert ran.code == 1
+    assert (folders / "t.csv").read_text().startswith("id,")
+    assert ran.errors[-1] == "block/a: not written: File exists"
+    assert ran.errors[0].startswith("enhanced/a.flac: ")

@@ -139,3 +139,20 @@ def test_other_files_are_not_overwritten_either(here):
         refuse_existing(Path("a.wav"), False)
     with pytest.raises(UsageError, match="in: is a folder"):
         refuse_existing(Path("in"), True)
+
+
+def test_an_output_within_what_a_glob_finds_is_not_taken_for_input(here):
+    Path("out/in/deep").mkdir(parents=True)
+    Path("out/in/b.wav").write_bytes(b"made before")
+    found = jobs(["**/*.wav"], "out", force=True)
+    assert [source for source, _ in found] == ["a.wav", "in/b.wav"]
+
+
+def test_a_device_or_a_pipe_is_never_replaced(here):
+    os.mkfifo("pipe")
+    for force in (False, True):
+        with pytest.raises(
+            UsageError, match="pipe: is no regular file, expected"
+        ):
+            refuse_existing(Path("pipe"), force)
+    assert Path("pipe").is_fifo()

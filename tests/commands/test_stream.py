@@ -11,6 +11,7 @@ import pytest
 import soundfile
 import torch
 
+from speechbrain_fusion.commands.ending import tell_error, tell_warning
 from speechbrain_fusion.commands.pcm import (
     ENCODINGS,
     SampleFormat,
@@ -261,3 +262,26 @@ def test_a_block_comes_out_before_the_next_goes_in(models):
     assert process.stderr.read() == b""
     process.stdin.close()
     process.stderr.close()
+
+
+@pytest.mark.slow
+def test_a_whole_wav_comes_out_before_the_pipe_is_closed(models):
+    samples = SampleFormat(RATE, 2, "s16le")
+    data = samples.encode(noise(1000))
+    command = [sys.executable, "-m", "speechbrain_fusion.cli", "stream", "--align"]
+    command += ["--quiet", "--model", str(models.binaural)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process.stdin.write(wav_header(samples, len(data)) + data)
+    process.stdin.flush()
+    assert len(process.stdout.read(44 + len(data))) == 44 + len(data)
+    process.stdin.close()
+    assert process.wait(timeout=60) == 0
+    process.stdout.close()
+
+
+def test_without_stderr_nothing_is_told_among_the_sound(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    tell_warning("stdin: ends within a sample")
+    tell_error("stdin: none")
+    monkeypatch.undo()
+    assert capsys.readouterr().out == ""

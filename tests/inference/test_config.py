@@ -3,8 +3,10 @@
 import json
 
 import pytest
+import torch
 
 from speechbrain_fusion.inference import BinauralEnhancer, load
+from speechbrain_fusion.inference.config import describe, read_config
 
 WRONG = {
     "task": ["dance", None, ["enhance"], "separate"],
@@ -71,3 +73,18 @@ def test_unknown_facts_are_left_out(folder):
     path = folder / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "later": "\x1b[2J"}))
     assert "later" not in load(folder).config
+
+
+def test_a_causal_network_says_its_latency(folder):
+    path = folder / "config.json"
+    config = {**json.loads(path.read_text()), "latency": None}
+    path.write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=r"config\.json: latency: expected samples of"):
+        read_config(path)
+    system = torch.nn.Identity()
+    system.task, system.causal, system.inputs, system.outputs = "enhance", True, 1, 1
+    system.process = lambda signals, lengths=None: signals
+    with pytest.raises(
+        ValueError, match="Identity: causal, expected a latency"
+    ):
+        describe(system)

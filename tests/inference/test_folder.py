@@ -128,17 +128,24 @@ def test_what_is_no_model_folder_is_not_replaced(tmp_path, names):
     assert listed(tmp_path / "model") == names
 
 
-def test_a_folder_that_cannot_be_replaced_stays(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(5, "Input/output error"), r"model not written: Input/output .*model"),
+        (KeyboardInterrupt("stop"), "stop"),
+    ],
+)
+def test_a_folder_that_cannot_be_replaced_stays(error, message, tmp_path, monkeypatch):
     folder, rename = make_folder(tmp_path), Path.rename
 
     def fail_once(path, target):
         if path.name != "model" and target == folder:
             monkeypatch.undo()
-            raise OSError(5, "Input/output error")
+            raise error
         return rename(path, target)
 
     monkeypatch.setattr(Path, "rename", fail_once)
-    with pytest.raises(OSError, match=r"model not written: Input/output error.*model"):
+    with pytest.raises(type(error), match=message):
         make_folder(tmp_path, "mask")
     assert listed(tmp_path) == ["model", "run"]
     assert load(folder).config["inputs"] == 2

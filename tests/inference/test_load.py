@@ -3,6 +3,7 @@
 import os
 import shutil
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import huggingface_hub
@@ -302,3 +303,25 @@ def test_a_hostile_repository_runs_nothing(hub, folder):
     ):
         load("someone/model")
     assert not Path("RAN").exists()
+
+
+def test_models_are_made_one_after_the_other(folder, monkeypatch):
+    """The generator and torch's hooks are all threads'."""
+    inside, most, build = [], [], opening.build_like
+
+    def watched(*arguments):
+        inside.append(1)
+        most.append(len(inside))
+        made = build(*arguments)
+        inside.pop()
+        return made
+
+    monkeypatch.setattr(opening, "build_like", watched)
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: load(folder).rate, range(8)))
+    assert found == [found[0]] * 8
+    assert most == [1] * 8
+    assert torch.equal(torch.rand(4), expected)

@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from speechbrain_fusion.inference.long_audio import process_array
 from speechbrain_fusion.inference.step import StepModel
 from speechbrain_fusion.models import BinauralTasNet, ConvTasNetMasker, UnifiedSeparator
 from speechbrain_fusion.nnet.streaming import current_memory
@@ -279,3 +280,51 @@ def test_pieces_and_states_that_do_not_fit_are_refused():
     model.system.train()
     with pytest.raises(ValueError, match="evaluation"):
         model(piece, *states)
+
+
+class OwnLayers(torch.nn.Module):
+    """Causal offline, of layers that know nothing of pieces."""
+
+    task, causal, latency, hop = "enhance", True, 16, 16
+    inputs = outputs = 1
+
+    def __init__(self, last):
+        super().__init__()
+        self.encode = torch.nn.Conv1d(1, 4, 16, stride=16)
+        self.last = last
+        self.decode = torch.nn.ConvTranspose1d(4, 1, 16, stride=16)
+
+    def process(self, signals, lengths=None):
+        latent = self.encode(signals).mT
+        latent = self.last(latent)[0] if isinstance(self.last, torch.nn.GRU) else latent
+        if isinstance(self.last, torch.nn.Conv1d):
+            latent = self.last(F.pad(latent.mT, (2, 0))).mT
+        return self.decode(latent.mT)
+
+
+def test_systems_that_forget_are_named():
+    for last in (torch.nn.GRU(4, 4, batch_first=True), torch.nn.Conv1d(4, 4, 3)):
+        with pytest.raises(ValueError, match="OwnLayers: gives in pieces what it does"):
+            StepModel(OwnLayers(last))
+        with pytest.raises(
+            ValueError, match=r"causal = False: it is then heard in"
+        ):
+            process_array(OwnLayers(last).eval(), torch.randn(1, 6000), 1000)
+    # each frame on its own: nothing is to be remembered
+    StepModel(OwnLayers(torch.nn.Identity()))
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16, torch.float64])
+def test_systems_of_other_precisions_are_not_taken_for_forgetful(kind):
+    for name in ("learned_both", "separator"):
+        StepModel(make(name).to(kind))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_streams_are_the_same_within_autocast(name):
+    system, piece = make(name), torch.randn(1, make(name).inputs, 960)
+    model = StepModel(system)
+    expected, *_ = model(piece, *model.initial_states())
+    with torch.autocast("cpu", torch.bfloat16):
+        found, *_ = model(piece, *model.initial_states())
+    assert torch.equal(found, expected)

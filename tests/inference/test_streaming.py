@@ -304,7 +304,12 @@ def test_samples_of_another_kind_are_named(x, message):
         Stream(make("learned_both")).step(x)
 
 
-@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_samples_of_more_than_double_precision_are_refused():
+    with pytest.raises(ValueError, match="stream: expected float64 at most, got float"):
+        Stream(make("learned_both")).step(np.zeros((2, 9), np.longdouble))
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, ">f4"])
 def test_arrays_in_arrays_out(kind):
     system, signal = make("learned_both"), torch.randn(2, 90)
     stream = Stream(system)

@@ -16,7 +16,9 @@ from speechbrain_fusion.inference import (
     load,
 )
 from speechbrain_fusion.inference import model as base
+from speechbrain_fusion.inference.batches import process_padded
 from speechbrain_fusion.inference.long_audio import process_array
+from speechbrain_fusion.models import BinauralTasNet
 from tests.inference.model_folders import RATE, TASKS, YAMLS, make_folder, make_run
 
 
@@ -366,3 +368,27 @@ def test_forward_takes_batches_as_speechbrain_does(tmp_path):
 def test_every_kind_of_system_has_its_class(models):
     for kind, model in models.items():
         assert type(model).__name__ == TASKS.get(kind, "SpeechEnhancer")
+
+
+@pytest.mark.parametrize("kind", [np.array, torch.tensor, list])
+def test_rates_may_be_an_array(kind):
+    signals = [torch.rand(9), torch.rand(7)]
+    found = wired().enhance_batch(signals, kind([RATE, RATE]))
+    assert [len(x) for x in found] == [9, 7]
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+def test_items_of_a_batch_keep_their_ends_in_low_precision(kind):
+    system = BinauralTasNet(N=8, L=16, B=4, H=4, S=6, P=3, X=1, R=1).to(kind).eval()
+    signals = [torch.randn(1, 2, time).to(kind) for time in (15900, 16000)]
+    with torch.inference_mode():
+        short, _ = process_padded(system, signals)
+        alone = system.process(signals[0])
+    assert short[..., -12:].abs().amax() > 0.1 * alone[..., -12:].abs().amax()
+
+
+@pytest.mark.parametrize("options", [{"chunk": math.nan}, {"overlap": math.inf}])
+def test_chunks_are_of_a_time(options, tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(100), RATE)
+    with pytest.raises(ValueError, match="chunk, overlap: expected finite seconds"):
+        wired().enhance_file(tmp_path / "a.wav", tmp_path / "b.wav", **options)

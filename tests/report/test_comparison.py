@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pytest
 
+from speechbrain_fusion.metrics import compare_trainings
 from speechbrain_fusion.report import write_comparison
 
 METRICS = ("si_sdr", "ild_error")
@@ -99,3 +100,19 @@ def test_features_that_are_a_networks_own_have_no_common_beginning(tmp_path):
     assert rows["tensor", "residual_noise"]["minus_joint"] == "-1.0"
     assert rows["tensor", "residual_noise"]["unprocessed"] == "nan"
     assert "| unprocessed | - |" in (tmp_path / "comparison.md").read_text()
+
+
+def test_what_not_all_scored_counts_in_no_difference(tmp_path):
+    """And table and picture say and show the same."""
+    scores = {"base": [("1", "2"), ("1", "1.5")], "new": [("1.1", "2.1"), ("1.1", "")]}
+    tables = {}
+    for name, runs in scores.items():
+        tables[name] = [tmp_path / f"{name}{n}.csv" for n in range(2)]
+        for path, (x, y) in zip(tables[name], runs, strict=True):
+            path.write_text(f"id,pesq_unprocessed,pesq_enhanced\ni,1,{x}\nj,1,{y}\n")
+    lines = write_comparison(tmp_path, tables, ["pesq"], ["base"])
+    found = compare_trainings(tables["new"], tables["base"], "pesq")
+    assert found.each == pytest.approx((0.1, 0.1))
+    assert (found.items.mean, found.total) == (pytest.approx(0.1), 2)
+    note = "pesq of new: over the 1 of 2 items that all trainings of both scored"
+    assert any(line.startswith(note) for line in lines)

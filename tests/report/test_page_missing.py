@@ -1,6 +1,7 @@
 """What the page says where something is missing or broken."""
 
 import json
+import os
 
 import pytest
 
@@ -103,3 +104,27 @@ def test_a_page_that_fails_is_one_warning(tmp_path, caplog):
     (record,) = caplog.records
     assert record.levelname == "WARNING"
     assert "no page to listen to: ValueError" in record.message
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("history.json", "[1, 2]"),
+        ("history.json", '[{"train_loss": 1.0}]'),
+        ("test_summary.json", '{"metrics": {"snr": {"channels": {"left": {}}}}}'),
+        ("hyperparams.yaml", "created: 2024-13-45"),
+        ("hyperparams.yaml", "a: " + "[" * 3000),
+        ("hyperparams.yaml", "valid_metrics: 3"),
+    ],
+)
+def test_a_file_of_other_content_is_told_with_its_folder(tmp_path, name, text):
+    run = write_run(tmp_path / "run", {"scene00000": ["first"]})
+    (run / name).write_text(text)
+    with pytest.raises(ValueError, match="run"):
+        write_page(run)
+
+
+def test_a_name_of_other_bytes_than_text_is_shown(tmp_path):
+    run = write_run(tmp_path / "run", kept={})
+    run = run.rename(tmp_path / os.fsdecode(b"run\xff"))
+    assert b"<title>" in write_page(run).read_bytes()

@@ -301,6 +301,9 @@ def test_paths_lose_what_is_of_one_machine():
         assert part not in found
     assert "…/data/x.wav" in found
     assert "…/project/results" in found
+    assert without_machine("'/srv/jane doe/study 7/x/y'") == "'…/x/y'"
+    assert without_machine("/srv/a/b/c:/srv/d/e/f") == "…/b/c:…/e/f"
+    assert without_machine("-I/srv/me/a/b") == "-I…/a/b"
     for kept in ("recipes/timit/train.py", "1/2", "https://a.org/b/c/d", "<a>/b", "/"):
         assert without_machine(kept) == kept
 
