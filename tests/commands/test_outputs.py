@@ -151,8 +151,6 @@ def test_an_output_within_what_a_glob_finds_is_not_taken_for_input(here):
 def test_a_device_or_a_pipe_is_never_replaced(here):
     os.mkfifo("pipe")
     for force in (False, True):
-        with pytest.raises(
-            UsageError, match="pipe: is no regular file, expected"
-        ):
+        with pytest.raises(UsageError, match="pipe: is no regular file, expected"):
             refuse_existing(Path("pipe"), force)
     assert Path("pipe").is_fifo()

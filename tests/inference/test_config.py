@@ -84,7 +84,5 @@ def test_a_causal_network_says_its_latency(folder):
     system = torch.nn.Identity()
     system.task, system.causal, system.inputs, system.outputs = "enhance", True, 1, 1
     system.process = lambda signals, lengths=None: signals
-    with pytest.raises(
-        ValueError, match="Identity: causal, expected a latency"
-    ):
+    with pytest.raises(ValueError, match="Identity: causal, expected a latency"):
         describe(system)

@@ -306,9 +306,7 @@ def test_systems_that_forget_are_named():
     for last in (torch.nn.GRU(4, 4, batch_first=True), torch.nn.Conv1d(4, 4, 3)):
         with pytest.raises(ValueError, match="OwnLayers: gives in pieces what it does"):
             StepModel(OwnLayers(last))
-        with pytest.raises(
-            ValueError, match=r"causal = False: it is then heard in"
-        ):
+        with pytest.raises(ValueError, match=r"causal = False: it is then heard in"):
             process_array(OwnLayers(last).eval(), torch.randn(1, 6000), 1000)
     # each frame on its own: nothing is to be remembered
     StepModel(OwnLayers(torch.nn.Identity()))
