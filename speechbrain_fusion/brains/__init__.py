@@ -8,7 +8,7 @@ from speechbrain_fusion.brains.launch import start_run
 from speechbrain_fusion.brains.modulated import ModulatedEnhancementBrain
 from speechbrain_fusion.brains.modulation import modulate_gradients
 from speechbrain_fusion.brains.modulation_settings import Modulation
-from speechbrain_fusion.brains.schedules import LinearDecay
+from speechbrain_fusion.brains.schedules import EarlyStoppingCounter, LinearDecay
 from speechbrain_fusion.brains.separation import SeparationBrain
 from speechbrain_fusion.brains.shared_latent import SharedLatentBrain
 from speechbrain_fusion.brains.speech_stage import SpeechStage
@@ -18,6 +18,7 @@ from speechbrain_fusion.brains.two_branch import TwoBranchBrain
 
 __all__ = [
     "Checkpointer",
+    "EarlyStoppingCounter",
     "EnhancementBrain",
     "GradientModulationBrain",
     "LinearDecay",

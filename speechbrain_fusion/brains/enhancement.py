@@ -23,6 +23,7 @@ from speechbrain_fusion.brains.ordered import OrderedBrain
 from speechbrain_fusion.brains.processes import Means, gather, mean
 from speechbrain_fusion.brains.rehearsal import LOSS, check_names, rehearse
 from speechbrain_fusion.brains.release import release, start_from
+from speechbrain_fusion.brains.schedules import LinearDecay
 from speechbrain_fusion.brains.state import History, RandomStates
 from speechbrain_fusion.data.batch import Batch
 from speechbrain_fusion.inference.weights import Fit
@@ -89,6 +90,9 @@ class EnhancementBrain(OrderedBrain):
         check_names(self.hparams)
         self.validated = rehearse(self.hparams, max(1, len(self.table.channels)))
         if self.checkpointer is not None:
+            # with --debug upstream gives each process a folder of its own
+            places = gather(str(self.checkpointer.checkpoints_dir))
+            self.checkpointer.checkpoints_dir = Path(places[0])
             self.checkpointer.add_recoverable("history", self.history)
             self.checkpointer.add_recoverable("random_states", RandomStates())
 
@@ -242,6 +246,10 @@ class EnhancementBrain(OrderedBrain):
         self.table = self._new_table()
         self.examples = Examples.of(self.hparams)
         self.means = Means()
+        annealing = self.hparams.lr_annealing
+        if epoch and stage == sb.Stage.TRAIN and isinstance(annealing, LinearDecay):
+            # a run taken up for longer brings the rate of its last epoch along
+            update_learning_rate(self.optimizer, annealing.rate(epoch))
 
     def on_stage_end(
         self, stage: sb.Stage, stage_loss: float, epoch: int | None = None
@@ -302,15 +310,19 @@ class EnhancementBrain(OrderedBrain):
 
     def _merge_tables(self) -> None:
         """Give every process the items of all."""
+        # all in one order, so that means are the same to the last bit
+        table = self._new_table()
         for state in gather(self.table.state()):
-            self.table.merge(state)
+            table.merge(state)
+        self.table = table
 
     def _decide(self, epoch: int, loss: float, **terms: float) -> None:
         """Set the rate, keep the best checkpoint and stop when nothing improves."""
-        scores = {
-            name: entry["mean"]["enhanced"]
-            for name, entry in self.table.summary().items()
-        }
+        summary = self.table.summary()
+        scores = {name: entry["mean"]["enhanced"] for name, entry in summary.items()}
+        for name, entry in summary.items():
+            if (few := entry["mean"]["scored"]) < (total := entry["mean"]["total"]):
+                logger.warning("validation: %s of %d of %d items", name, few, total)
         select = self.hparams.select
         chosen = self._finite(epoch, loss) if select == LOSS else float(scores[select])
         if math.isnan(chosen):

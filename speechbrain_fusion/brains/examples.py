@@ -17,7 +17,7 @@ from speechbrain_fusion.data.sampler import this_process
 from speechbrain_fusion.metrics.info import metric_info
 from speechbrain_fusion.metrics.table import MetricTable
 from speechbrain_fusion.report.extremes import extremes
-from speechbrain_fusion.report.run import write_example
+from speechbrain_fusion.report.run import example_file, write_example
 from speechbrain_fusion.report.run_files import EXAMPLES, INDEX
 
 EXTREMES = "extremes"
@@ -192,7 +192,7 @@ class Examples:
 
     def _files(self, name: str, reasons: Sequence[str]) -> dict[str, str]:
         folder = "" if "first" in reasons else EXTREMES
-        return {key: str(Path(folder, f"{name}_{key}.wav")) for key in self._names}
+        return {key: str(Path(folder, example_file(name, key))) for key in self._names}
 
 
 def _copied(signals: Mapping[str, Tensor]) -> Signals:

@@ -28,6 +28,7 @@ from speechbrain_fusion.brains.settings import (
     check_keys,
     check_same_run,
     find_yaml,
+    output_folder,
     resolve_include,
 )
 from speechbrain_fusion.data.files import written_whole
@@ -68,6 +69,9 @@ def start_run(
     run_opts = choose_backend(dataclasses.replace(run_opts, param_file=str(path)))
     ddp_init_group(run_opts)
     atexit.register(leave_group)
+    if run_opts.debug and not run_opts.debug_persistently:
+        # a run that is there already stays as it is
+        overrides["output_folder"] = str(output_folder(base, overrides) / "debug")
     with open(base, encoding="utf-8") as stream:
         hparams = load_hyperpyyaml(stream, overrides, overrides_must_match=False)
     folder = Path(hparams["output_folder"])

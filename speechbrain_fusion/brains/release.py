@@ -19,6 +19,7 @@ from speechbrain_fusion.inference.weights import (
     read_weights,
 )
 from speechbrain_fusion.metrics.table import SYSTEMS, MetricTable, finite
+from speechbrain_fusion.report.page_run import read_settings
 from speechbrain_fusion.report.run_files import MODEL_FOLDER, SETTINGS
 
 logger = get_logger(__name__)
@@ -55,8 +56,13 @@ def release(brain: Any) -> list[str]:
     settings = folder / SETTINGS
     if not settings.is_file():
         return [f"no model folder: {settings} is not there, start_run writes it"]
+    if brain.test_only and (folder / MODEL_FOLDER).is_dir():
+        # another test, of other data maybe, is none of the training's
+        return [f"model            {folder / MODEL_FOLDER}, as it was"]
     try:
-        facts = run_facts(vars(brain.hparams), settings, brain.table)
+        # what was trained, whatever this command line says
+        trained = read_settings(settings.read_text(encoding="utf-8"), settings)
+        facts = run_facts(vars(brain.hparams) | trained, settings, brain.table)
         path = write_model(folder / MODEL_FOLDER, settings, the_network(brain), facts)
     except ValueError as error:
         # the end of a long run: what it has is in its checkpoints

@@ -1,13 +1,16 @@
-"""Learning rates that follow from the epoch alone."""
+"""How long a training is, and at which rates."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import ruamel.yaml
 from speechbrain.utils.checkpoints import (
     mark_as_loader,
     mark_as_saver,
     register_checkpoint_hooks,
 )
+from speechbrain.utils.epoch_loop import EpochCounter, EpochCounterWithStopper
 from torch.optim import Optimizer
 
 
@@ -74,3 +77,83 @@ class LinearDecay:
     @mark_as_loader
     def load(self, path: Path, end_of_epoch: bool) -> None:
         """Load nothing."""
+
+
+@register_checkpoint_hooks
+class EarlyStoppingCounter(EpochCounterWithStopper):
+    """Count epochs until there are enough, or none has been better for a while.
+
+    Takes the arguments of upstream's counter, and its place in a YAML. Beside that one
+    it is part of a checkpoint whole: upstream's saves the epoch alone, so that a run
+    that is taken up waits anew, and one that has stopped trains on. Of a positive
+    metric, too, only what is greater counts as better.
+
+    Arguments
+    ---------
+    limit : int
+        Number of epochs.
+    limit_to_stop : int
+        Epochs without gain after which training ends.
+    limit_warmup : int
+        Epochs that do not count.
+    direction : str
+        "max" or "min".
+
+    Raises
+    ------
+    ValueError
+        If a number is negative or the direction is another.
+
+    Example
+    -------
+    >>> counter = EarlyStoppingCounter(10, 2, 0, "max")
+    >>> for epoch in counter:
+    ...     counter.update_metric([3.0, 4.0, 4.0, 4.0][epoch - 1])
+    >>> counter.current
+    4
+    """
+
+    best_score: float
+
+    def __next__(self) -> int:
+        """Go on to the next epoch, unless there is none."""
+        waited = self.current - self.best_limit
+        if self.current > self.limit_warmup and waited >= self.limit_to_stop:
+            raise StopIteration
+        return EpochCounter.__next__(self)
+
+    def update_metric(self, current_metric: float) -> None:
+        """Say what an epoch came to.
+
+        Arguments
+        ---------
+        current_metric : float
+            The figure that decides.
+        """
+        if self.current <= self.limit_warmup:
+            return
+        best = self.best_score
+        least = self.min_delta * abs(best) if math.isfinite(best) else 0.0
+        if self.sign * current_metric < self.sign * best - least:
+            self.best_limit, self.best_score = self.current, current_metric
+
+    @mark_as_saver
+    def save(self, path: Path) -> None:
+        """Write the epoch, and the best of all so far."""
+        state = {
+            "current_epoch": self.current,
+            "best_epoch": self.best_limit,
+            "best_score": float(self.best_score),
+        }
+        with open(path, "w", encoding="utf-8") as file:
+            ruamel.yaml.YAML().dump(state, file)
+
+    @mark_as_loader
+    def load(self, path: Path, end_of_epoch: bool) -> None:
+        """Go on from there; a file of upstream's counter has the epoch alone."""
+        found = ruamel.yaml.YAML(typ="safe").load(Path(path))
+        if not isinstance(found, dict):
+            found = {"current_epoch": found, "best_epoch": found}
+        self.current = found["current_epoch"] - (not end_of_epoch)
+        self.best_limit = found["best_epoch"]
+        self.best_score = found.get("best_score", self.best_score)

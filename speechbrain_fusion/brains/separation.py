@@ -4,6 +4,8 @@ Source: Hu et al., "Unifying Speech Enhancement and Separation with Gradient Mod
 for End-to-End Noise-Robust Speech Separation", ICASSP 2023.
 """
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import speechbrain as sb
@@ -60,6 +62,13 @@ class SeparationBrain(ModulatedEnhancementBrain):
             for name, loss in self.losses_in_use().items()
         }
 
+    def losses_in_use(self) -> dict[str, Callable[..., Tensor]]:
+        """Return the losses by name; in an evaluation all mixtures count in them."""
+        losses = super().losses_in_use()
+        if self.modules.training:
+            return losses
+        return {name: _of_all(loss) for name, loss in losses.items()}
+
     def signals_to_score(
         self, batch: Batch, predictions: Separation
     ) -> dict[str, Tensor]:
@@ -103,3 +112,10 @@ class SeparationBrain(ModulatedEnhancementBrain):
             panels[f"estimate {number}"] = example[f"enhanced_{number}"]
             panels[f"talker {number}"] = example[f"target_{number}"]
         return panels
+
+
+def _of_all(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Take the threshold from a loss: what is solved is left out of training alone."""
+    if isinstance(loss, functools.partial) and "threshold" in loss.keywords:
+        return functools.partial(loss, threshold=None)
+    return loss

@@ -7,6 +7,8 @@ abbreviated run option, and a run goes on under the settings it was begun with a
 
 import dataclasses
 import io
+import itertools
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -171,8 +173,10 @@ def check_keys(path: Path, changes: Any, arguments: Sequence[str]) -> None:
     # of the YAMLs alone: they may add keys, a command line may not
     base, own = resolve_include(path, {})
     keys = list(dict.fromkeys([*load_tree(base), *own]))
-    if unknown := sorted({*_typed_keys(arguments), *_load_changes(changes)} - {*keys}):
+    changes = _load_changes(changes)
+    if unknown := sorted({*_typed_keys(arguments), *changes} - {*keys}):
         raise ValueError(f"{path}: no such key: {unknown}, expected one of {keys}")
+    _check_values(arguments, changes)
     options = {field.name for field in dataclasses.fields(RunOptions)}
     for key in set(keys) - options:
         taken = sorted(option for option in options if option.startswith(key))
@@ -181,6 +185,21 @@ def check_keys(path: Path, changes: Any, arguments: Sequence[str]) -> None:
                 f"{path}: the key {key!r} is a prefix of the run option {taken[0]!r}, "
                 f"so --{key} would set that: choose another name"
             )
+
+
+def output_folder(base: Path, changes: dict[str, Any]) -> Path:
+    """Say where a run's folder will be.
+
+    Example
+    -------
+    >>> base = getfixture("tmp_path") / "base.yaml"
+    >>> _ = base.write_text("{name: small, output_folder: !ref results/<name>}")
+    >>> str(output_folder(base, {"name": "large"}))
+    'results/large'
+    """
+    with open(base, encoding="utf-8") as stream:
+        tree = ruamel.yaml.YAML().load(resolve_references(stream, changes))
+    return Path(tree["output_folder"])
 
 
 def check_same_run(folder: Path, base: Path, changes: dict[str, Any]) -> None:
@@ -203,11 +222,14 @@ def check_same_run(folder: Path, base: Path, changes: dict[str, Any]) -> None:
         If the folder has checkpoints and another configuration, naming the keys.
     """
     begun = folder / SETTINGS
-    if not begun.is_file() or not any(folder.rglob("CKPT+*")):
+    if not begun.is_file():
         return
     with open(base, encoding="utf-8") as stream:
-        now = _as_text(ruamel.yaml.YAML().load(resolve_references(stream, changes)))
-    then = _as_text(load_tree(begun))
+        tree = ruamel.yaml.YAML().load(resolve_references(stream, changes))
+    places = [folder, *map(Path, _found(tree, "checkpoints_dir"))]
+    if not any(any(place.rglob("CKPT+*")) for place in places):
+        return
+    now, then = _as_text(tree), _as_text(load_tree(begun))
     differing = sorted(
         key
         for key in (now.keys() | then.keys()) - MAY_CHANGE
@@ -237,6 +259,15 @@ def _as_text(tree: Any) -> dict[str, str]:
     return texts
 
 
+def _found(tree: Any, name: str) -> list[str]:
+    """List a key's values in a tree, however deep they are."""
+    if not isinstance(tree, dict | list):
+        return []
+    values = tree.values() if isinstance(tree, dict) else tree
+    own = [str(tree[name])] if isinstance(tree, dict) and name in tree else []
+    return own + [text for value in values for text in _found(value, name)]
+
+
 def _leave_out(tree: Any, names: Sequence[str]) -> None:
     """Remove keys from a tree, however deep they are."""
     if isinstance(tree, dict):
@@ -255,6 +286,25 @@ def _typed_keys(arguments: Sequence[str]) -> list[str]:
     options = {field.name for field in dataclasses.fields(RunOptions)}
     names = [a[2:].partition("=")[0] for a in arguments if a.startswith("--")]
     return [name for name in names if name not in options]
+
+
+def _check_values(arguments: Sequence[str], changes: dict[str, Any]) -> None:
+    """Refuse values that are read as something else than was typed."""
+    for word, following in itertools.pairwise([*arguments, ""]):
+        key, given, value = word.removeprefix("--").partition("=")
+        if not word.startswith("--") or key not in changes:
+            continue
+        value = value if given else following
+        if re.match(r"[^'\"\[{].*\s#", value):
+            raise ValueError(
+                f"--{key}={value}: what is behind # is a comment in YAML, quote it: "
+                f"--{key}='\"{value}\"'"
+            )
+        if isinstance(changes[key], str) and changes[key].startswith(f"{value} "):
+            rest = changes[key].removeprefix(f"{value} ")
+            raise ValueError(
+                f"--{key}={value}: expected an option behind it, got {rest!r}"
+            )
 
 
 def _load_changes(text: Any) -> dict[str, Any]:

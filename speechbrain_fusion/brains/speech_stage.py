@@ -162,4 +162,4 @@ def _utterances(folder: Path, names: Sequence[str]) -> set[str]:
     """Gather what is said in the manifests of a run, if they are there."""
     paths = [folder / f"{name}.json" for name in names]
     entries = [x for p in paths if p.is_file() for x in read_manifest(p).values()]
-    return {str(x.get("clean_file") or x["file"]) for x in entries}
+    return {str(Path(x.get("clean_file") or x["file"]).resolve()) for x in entries}

@@ -5,6 +5,7 @@ Reading is by libsndfile (soundfile), resampling by torchaudio's windowed sinc.
 
 import functools
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -88,7 +89,8 @@ def read(path: Path | str, start: int = 0, frames: int = -1) -> tuple[np.ndarray
         If the file cannot be read or ends before `start`, naming it.
     """
     try:
-        with soundfile.SoundFile(str(path)) as file:
+        # as bytes: a name may be none of text
+        with soundfile.SoundFile(os.fsencode(path)) as file:
             if file.frames > LONGEST:
                 raise AudioError(
                     f"{path}: its header states no length (a FLAC written into a "

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from speechbrain_fusion.data.audio import AudioError, read_resampled
+from speechbrain_fusion.data.audio import AudioError, read, read_resampled, resample
 from speechbrain_fusion.data.inspection import refuse_all
 from speechbrain_fusion.data.manifest import Entry
 from speechbrain_fusion.data.noise_parts import SEEN
@@ -76,7 +76,10 @@ def read_clip(
     def cut(start: int) -> np.ndarray:
         return read_resampled(entry["file"], entry["rate"], rate, start, samples)[0]
 
-    clip, start = cut_speech(place, samples_at(entry, rate) - samples + 1, cut)
+    def whole() -> np.ndarray:
+        return resample(read(entry["file"])[0][0], entry["rate"], rate)
+
+    clip, start = cut_speech(place, samples_at(entry, rate) - samples + 1, cut, whole)
     refuse_silence(clip, entry)
     return clip, start
 

@@ -236,7 +236,11 @@ class DynamicMixtures(PlannedItems[Plan]):
             return fit(voice, samples)
         # whole recordings begin together, unless a pause is as long as the mixture
         first = 0.0 if self.segment is None else place
-        return cut_speech(first, spare + 1, lambda at: voice[at : at + samples])[0]
+
+        def cut(at: int) -> np.ndarray:
+            return voice[at : at + samples]
+
+        return cut_speech(first, spare + 1, cut, lambda: voice)[0]
 
     def _hiss(self, part: Part, samples: int) -> np.ndarray:
         """Read a stretch of a noise at the wanted level."""

@@ -42,9 +42,10 @@ def written_whole(path: Path | str, mode: str = "w") -> Iterator[IO]:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        encoding = None if "b" in mode else "utf-8"
+        # names of files in it may be bytes that are no text
+        text = ("utf-8", "backslashreplace") if "b" not in mode else (None, None)
         name = path.parent / f".{secrets.token_hex(8)}"
-        with open(name, mode.replace("w", "x"), encoding=encoding) as file:
+        with open(name, mode.replace("w", "x"), -1, *text) as file:
             temporary = name
             yield file
             file.flush()

@@ -55,10 +55,11 @@ def audio_files(folder: Path, suffixes: Collection[str] = SUFFIXES) -> list[Path
 
 
 def _leads_back(folder: Path) -> bool:
-    """Say whether a link leads to a folder that holds it, in a circle."""
-    return folder.is_symlink() and folder.parent.resolve().is_relative_to(
-        folder.resolve()
-    )
+    """Say whether a link leads to a folder that holds it, be it through others."""
+    if not folder.is_symlink():
+        return False
+    target = folder.resolve()
+    return any(above.resolve().is_relative_to(target) for above in folder.parents)
 
 
 def inspect(path: Path, lowest_rate: int, channels: int | None = 1) -> Entry:

@@ -98,13 +98,17 @@ def check_speeds(speeds: Sequence[int]) -> None:
     -------
     >>> check_speeds((95, 100))
     """
-    if not _numbers(speeds) or not speeds or min(speeds) < 1:
-        raise ValueError(f"speeds: expected a list of percentages from 1, got {speeds}")
+    whole = _numbers(speeds) and all(isinstance(x, int) for x in speeds)
+    if not whole or not speeds or min(speeds) < 1:
+        raise ValueError(
+            f"speeds: expected a list of whole percentages from 1, got {speeds}"
+        )
 
 
 def _numbers(values: Any) -> bool:
     """Say whether it is a list of numbers, and not one alone."""
-    return isinstance(values, list | tuple) and all(
+    listed = isinstance(values, Sequence) and not isinstance(values, str)
+    return listed and all(
         isinstance(x, Real) and not isinstance(x, bool) for x in values
     )
 

@@ -13,6 +13,8 @@ from speechbrain_fusion.data.manifest import Entry
 # A stretch whose mean power is below this (-80 dBFS) counts as a pause.
 PAUSE = 1e-8
 TRIES = 20
+# Of speech the mean power is above this share of the squared peak.
+SPEECH = 1e-4
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,10 @@ def sounds(signal: np.ndarray) -> bool:
 
 
 def cut_speech(
-    place: float, span: int, cut: Callable[[int], np.ndarray]
+    place: float,
+    span: int,
+    cut: Callable[[int], np.ndarray],
+    whole: Callable[[], np.ndarray],
 ) -> tuple[np.ndarray, int]:
     """Cut a stretch in which the talker does not pause.
 
@@ -138,23 +143,34 @@ def cut_speech(
         How many first samples there are to choose from.
     cut : callable
         Maps a first sample to the stretch.
+    whole : callable
+        Gives the whole recording, [time].
 
     Returns
     -------
     stretch : np.ndarray
-        The first in which there is sound, or else the last one tried.
+        The first in which there is sound, or else, of a soft recording, the loudest
+        one tried, of one that is silent but for a few places that of its peak.
     start : int
         Its first sample.
 
     Example
     -------
     >>> speech = np.repeat([0.0, 0.1], 500)
-    >>> cut_speech(0.0, 901, lambda start: speech[start : start + 100])[1]
+    >>> at = lambda start: speech[start : start + 100]
+    >>> cut_speech(0.0, 901, at, lambda: speech)[1]
     405
     """
+    tried = []
     for attempt in range(TRIES):
         start = int((place + attempt / TRIES) % 1 * span)
         stretch = cut(start)
         if sounds(stretch):
-            break
-    return stretch, start
+            return stretch, start
+        tried.append((float(np.square(stretch).mean()), start))
+    power, start = max(tried)
+    recording = np.abs(whole())
+    peak = int(recording.argmax())
+    if power < SPEECH * float(recording[peak]) ** 2:
+        start = min(max(peak - stretch.size // 2, 0), span - 1)
+    return cut(start), start

@@ -211,6 +211,10 @@ class SpeechInNoise(PlannedItems[Recipe]):
             raise AudioError(f"{entry['file']}: another length than when prepared")
         whole, samples = resample(signal[0], file_rate, self.rate), self._samples(entry)
         span = whole.size - samples + 1
-        segment, _ = cut_speech(place, span, lambda at: whole[at : at + samples])
+
+        def cut(at: int) -> np.ndarray:
+            return whole[at : at + samples]
+
+        segment, _ = cut_speech(place, span, cut, lambda: whole)
         refuse_silence(segment, entry)
         return segment

@@ -1,6 +1,8 @@
 """The end of a run: tables, figure, and where everything lies."""
 
+import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,6 +20,9 @@ from speechbrain_fusion.report.run_files import (
     ITEMS,
     SUMMARY,
 )
+
+# Bytes of a file's name that are the item's: with what follows 255 are allowed.
+LONGEST_NAME = 200
 
 
 def write_report(
@@ -108,6 +113,24 @@ def write_example(
     """
     folder.mkdir(parents=True, exist_ok=True)
     for kind, signal in signals.items():
-        path = folder / f"{name}_{kind}.wav"
+        path = folder / example_file(name, kind)
         # as floats: a scale-invariant loss lets a network exceed full scale
         soundfile.write(path, signal.T.numpy(), rate, subtype="FLOAT")
+
+
+def example_file(name: str, kind: str) -> str:
+    """Name the file of an item's signal, so that a file system takes the name.
+
+    Example
+    -------
+    >>> example_file("item", "noisy")
+    'item_noisy.wav'
+    >>> len(example_file(300 * "a", "noisy"))
+    211
+    """
+    given = os.fsencode(name)
+    if len(given) > LONGEST_NAME:
+        mark = hashlib.sha256(given).hexdigest()[:8]
+        begin = given[: LONGEST_NAME - 9].decode("utf-8", "ignore")
+        name = f"{begin}-{mark}"
+    return f"{name}_{kind}.wav"

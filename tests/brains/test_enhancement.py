@@ -7,6 +7,7 @@ import pytest
 import soundfile
 import torch
 
+from speechbrain_fusion.brains import LinearDecay, enhancement
 from speechbrain_fusion.losses import si_sdr_loss
 from speechbrain_fusion.metrics import pesq, si_sdr, snr
 from tests.brains import toy
@@ -336,3 +337,49 @@ def test_weights_that_are_all_zero_are_refused(tmp_path):
 def test_too_few_scenes_for_a_batch_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="1 items do not fill one batch of 2"):
         train(make_brain(tmp_path), train_set=ToyScenes(1, seed=1))
+
+
+def test_a_run_taken_up_for_longer_has_the_rates_of_the_longer_one(tmp_path):
+    def brain(epochs):
+        made = make_brain(tmp_path, epochs, limit_to_stop=99)
+        made.hparams.lr_annealing = LinearDecay(0.01, epochs, hold=0.5)
+        return made
+
+    train(brain(2))
+    longer = train(brain(4))
+    rates = [epoch["lr"] for epoch in longer.history.epochs]
+    assert rates[2:] == [LinearDecay(0.01, 4, hold=0.5).rate(n) for n in (3, 4)]
+
+
+def test_means_are_those_of_one_order_on_every_process(tmp_path, monkeypatch):
+    """Whose items a process has first must not decide on the last bits of a mean."""
+    brain = make_brain(tmp_path)
+    values = {"first": {"a": 0.1, "b": 0.2}, "second": {"c": 0.3}}
+    states = []
+    for items in values.values():
+        table = brain._new_table()
+        for name, value in items.items():
+            scores = {"snr": torch.full((1, 2), value)}
+            table.add("enhanced", [name], [{}], scores)
+        states.append(table.state())
+    monkeypatch.setattr(enhancement, "gather", lambda own: states)
+    for own in states:
+        brain.table = brain._new_table()
+        brain.table.merge(own)
+        brain._merge_tables()
+        assert [*brain.table.state()["items"]] == ["a", "b", "c"]
+
+
+def test_what_an_epoch_is_judged_by_is_told_if_it_is_not_all(tmp_path, caplog):
+    def only_loud(reference, estimate, lengths=None):
+        values = si_sdr(reference, estimate, lengths)
+        values[0] = math.nan
+        return values
+
+    train(make_brain(tmp_path, epochs=1, valid_metrics={"si_sdr": only_loud}))
+    assert "validation: si_sdr of 3 of 5 items" in caplog.text
+
+
+def test_with_debug_all_processes_have_one_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(enhancement, "gather", lambda own: ["/of/the/first", own])
+    assert str(make_brain(tmp_path).checkpointer.checkpoints_dir) == "/of/the/first"

@@ -233,3 +233,19 @@ def test_a_page_that_cannot_be_written_stops_no_run(tmp_path, capsys, caplog):
     warnings = [x.message for x in caplog.records if x.levelname == "WARNING"]
     (line,) = [x for x in warnings if "no page to listen to" in x]
     assert "report.html" in line
+
+
+@pytest.mark.parametrize("name", [300 * "a", 200 * "ü"])
+def test_long_names_have_files_of_their_own(name, tmp_path):
+    kept, table = Examples(tmp_path, RATE, 2, "snr"), MetricTable(())
+    ids = [f"{name}a", f"{name}b"]
+    signals = {"mixture": torch.ones(2, 1, 40)}
+    batch = Batch(ids, signals, torch.ones(2), [{}, {}])
+    kept.add(batch, signals, {"snr": torch.tensor([1.0, 2.0])})
+    table.add("enhanced", ids, [{}, {}], {"snr": torch.tensor([1.0, 2.0])})
+    kept.close(table)
+    items = read_index(tmp_path)["items"]
+    assert [item["id"] for item in items] == ids
+    files = {item["files"]["mixture"] for item in items}
+    assert len(files) == 2
+    assert all((tmp_path / path).is_file() for path in files)

@@ -107,3 +107,14 @@ def test_settings_are_kept_whole_or_stay_as_they_were(recipe, monkeypatch):
     with pytest.raises(OSError, match=r"No space left"):
         start_run(["hparams/base.yaml"], recipe)
     assert settings.read_text() == before
+
+
+def test_debugging_leaves_a_run_as_it_is(recipe):
+    first, _ = start_run(["hparams/base.yaml"], recipe)
+    settings = Path(first["output_folder"], "hyperparams.yaml")
+    before = settings.read_bytes()
+    second, _ = start_run(["hparams/base.yaml", "--size=5", "--debug"], recipe)
+    assert second["output_folder"] == f"{first['output_folder']}/debug"
+    assert settings.read_bytes() == before
+    kept = ["hparams/base.yaml", "--debug", "--debug_persistently"]
+    assert start_run(kept, recipe)[0]["output_folder"] == first["output_folder"]

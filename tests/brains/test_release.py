@@ -175,6 +175,22 @@ def test_another_speech_autoencoder_is_trained(tmp_path, monkeypatch):
     assert learned == [1]
 
 
+def test_a_test_of_other_data_leaves_the_model_as_it_is(tmp_path, capsys):
+    names = {"data_folder": "/srv/me/VOICES"}
+    keep_settings(tmp_path, f"{TOY}data_folder: /srv/me/VOICES\n")
+    toy.evaluate(toy.train(toy.make_brain(tmp_path, epochs=1, examples=0, **names)))
+    card = (tmp_path / "model" / "README.md").read_text()
+    changes = {"seed": 77, "data_folder": "/srv/me/OTHERS"}
+    options = {"options": {"test_only": True}, "examples": 0}
+    toy.evaluate(toy.make_brain(tmp_path, **changes, **options))
+    assert (tmp_path / "model" / "README.md").read_text() == card
+    assert f"{tmp_path / 'model'}, as it was" in capsys.readouterr().out
+    shutil.rmtree(tmp_path / "model")
+    toy.evaluate(toy.make_brain(tmp_path, **changes, **options))
+    config = load(tmp_path / "model").config
+    assert (config["seed"], config["corpus"]) == (5, "VOICES")
+
+
 # -- init_from ---------------------------------------------------------------------
 
 

@@ -1,4 +1,5 @@
 import csv
+import functools
 import json
 import math
 
@@ -231,3 +232,21 @@ def test_processes_train_as_one_with_their_batches_together(tmp_path, count, fac
             torch.testing.assert_close(
                 left["parameters"], alone["parameters"], rtol=0, atol=1e-10
             )
+
+
+def test_what_is_solved_is_left_out_of_training_alone(tmp_path):
+    loss = functools.partial(pit_si_sdr_loss, threshold=-30.0)
+    brain = make_brain(
+        tmp_path, losses={"separation": loss, "enhancement": latent_loss}
+    )
+    clean = torch.randn(2, 2, 400, dtype=torch.float64)
+    error = torch.tensor([1e-4, 1.0]).view(2, 1, 1) * torch.randn_like(clean)
+    estimate = clean.flip(1) + error
+    brain.modules.train()
+    training = brain.losses_in_use()["separation"](clean, estimate)
+    brain.modules.eval()
+    evaluation = brain.losses_in_use()["separation"](clean, estimate)
+    each = pit_si_sdr_loss(clean, estimate, reduction="none")
+    assert each[0] < -30 < each[1]
+    torch.testing.assert_close(training, each[1])
+    torch.testing.assert_close(evaluation, each.mean())

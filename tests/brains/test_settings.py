@@ -316,3 +316,40 @@ def test_a_run_may_wait_longer_for_a_gain(tmp_path):
     path = ROOT / "recipes" / "timit" / "hparams" / "small.yaml"
     begun_with(path, tmp_path)
     check_same_run(tmp_path, *changed(path, stop_after=77))
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        (["--name", "run #3"], "--name=run #3: what is behind # is a comment in YAML"),
+        (["--name=run #3"], "--name=run #3: what is behind # is a comment in YAML"),
+        (["--name", "x", "--noprogressbar", "true"], "--name=x: .*got 'true'"),
+        (["--name=x", "stray"], "--name=x: expected an option behind it, got 'stray'"),
+    ],
+)
+def test_what_is_read_otherwise_than_it_is_typed_is_refused(recipe, typed, message):
+    with pytest.raises(ValueError, match=message):
+        start_run(["hparams/base.yaml", *typed], recipe)
+    assert not Path("results").exists()
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [("'run #3'", "run #3"), ("a#b", "a#b"), ("two words", "two words")],
+)
+def test_what_is_quoted_or_one_word_is_itself(recipe, typed, name):
+    hparams, _ = start_run(["hparams/base.yaml", f"--name={typed}"], recipe)
+    assert hparams["name"] == name
+
+
+def test_checkpoints_elsewhere_are_looked_at_too(tmp_path):
+    base, folder = tmp_path / "base.yaml", tmp_path / "out"
+    base.write_text(
+        f"lr: 1\ncheckpointer: !new:x.y {{checkpoints_dir: {tmp_path}/far}}\n"
+    )
+    folder.mkdir()
+    (folder / "hyperparams.yaml").write_text(base.read_text())
+    check_same_run(folder, base, {"lr": 2})
+    (tmp_path / "far" / "CKPT+1").mkdir(parents=True)
+    with pytest.raises(ValueError, match="out: holds a run with other lr"):
+        check_same_run(folder, base, {"lr": 2})

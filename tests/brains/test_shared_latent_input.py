@@ -3,7 +3,9 @@
 import pytest
 import speechbrain as sb
 
+from speechbrain_fusion.brains.speech_stage import _utterances
 from speechbrain_fusion.data import Batch
+from speechbrain_fusion.data.manifest import write_manifest
 from tests.brains.unpaired import LOSSES, datasets, make_brain, no_phase
 
 
@@ -77,3 +79,14 @@ def test_bad_losses_of_stage_one_are_named(tmp_path):
     changes = {**no_phase(), "speech_loss_weights": weights}
     with pytest.raises(ValueError, match=r"expected 0 for phase, there is no phase"):
         make_brain(tmp_path, phase=False, **changes)
+
+
+def test_recordings_are_the_same_however_they_are_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    entry = {"rate": 8000, "samples": 8, "seconds": 0.001}
+    for name, file in (("one", "daps/a.wav"), ("two", f"{tmp_path}/daps/a.wav")):
+        write_manifest(
+            tmp_path / name / "clean_train.json", {"a": {"file": file, **entry}}
+        )
+    found = [_utterances(tmp_path / name, ["clean_train"]) for name in ("one", "two")]
+    assert found[0] == found[1] != set()

@@ -15,13 +15,16 @@ from typing import Any
 import torch
 from speechbrain.nnet.schedulers import ReduceLROnPlateau
 from speechbrain.utils.distributed import ddp_init_group
-from speechbrain.utils.epoch_loop import EpochCounterWithStopper
 from speechbrain.utils.run_opts import RunOptions
 from speechbrain.utils.train_logger import FileTrainLogger
 from torch import nn
 from torch.utils.data import Dataset
 
-from speechbrain_fusion.brains import Checkpointer, EnhancementBrain
+from speechbrain_fusion.brains import (
+    Checkpointer,
+    EarlyStoppingCounter,
+    EnhancementBrain,
+)
 from speechbrain_fusion.brains.launch import choose_backend, leave_group
 from speechbrain_fusion.data import Example
 from speechbrain_fusion.losses import si_sdr_loss, snr_loss
@@ -106,7 +109,7 @@ def make_brain(
     """Make a Brain on a folder, always with the same first parameters."""
     torch.manual_seed(0)
     enhancer = model()
-    counter = EpochCounterWithStopper(epochs, limit_to_stop, 0, "max")
+    counter = EarlyStoppingCounter(epochs, limit_to_stop, 0, "max")
     annealing = ReduceLROnPlateau(patience=patience, dont_halve_until_epoch=0)
     hparams = {
         "seed": 5,

@@ -1,6 +1,7 @@
 """Files are read as they are or refused by name; tones survive a change of rate."""
 
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -170,3 +171,13 @@ def test_a_file_that_has_changed_is_named(tmp_path):
     write(path, 0.1 * np.ones((44100, 2)), 48000)
     with pytest.raises(AudioError, match=r"short\.wav: 48000 Hz, it had 44100 Hz"):
         read_resampled(path, 44100, 8000, 0, 100)
+
+
+def test_a_name_that_is_no_text_is_read(tmp_path):
+    path = tmp_path / os.fsdecode(b"m\xfcller.wav")
+    with open(path, "wb") as file:
+        soundfile.write(file, np.full(100, 0.25), 8000, format="WAV")
+    signal, rate = read(path)
+    assert (rate, signal.shape) == (8000, (1, 100))
+    with pytest.raises(AudioError, match="not a readable audio file"):
+        read(tmp_path / os.fsdecode(b"\xff.wav"))

@@ -6,6 +6,7 @@ import soundfile
 
 from speechbrain_fusion.data.audio import AudioError, resample
 from speechbrain_fusion.data.clips import at_snr, is_short, read_clip, samples_at
+from speechbrain_fusion.data.source import cut_speech
 from tests.data.daps_tree import RATE, place_of
 from tests.data.librimix_tree import voice, write
 
@@ -59,3 +60,26 @@ def test_what_is_not_too_short_has_a_clip_at_any_rate(rate):
         entry = {"samples": samples, "rate": rate}
         assert is_short(entry, 1.1) == (samples < round(1.1 * rate))
         assert is_short(entry, 1.1) or samples_at(entry, 16000) >= 17600
+
+
+def test_a_recording_that_is_silent_but_for_a_place_is_heard_there():
+    speech = np.zeros(400_000, "f4")
+    speech[123_000:124_000] = 0.1 * np.random.default_rng(0).standard_normal(1000)
+
+    def cut(start):
+        return speech[start : start + 2000]
+
+    for place in (0.0, 0.31, 0.99):
+        heard, start = cut_speech(place, speech.size - 1999, cut, lambda: speech)
+        assert np.square(heard).sum() == pytest.approx(np.square(speech).sum(), rel=0.5)
+        assert np.array_equal(heard, cut(start))
+
+
+def test_of_a_soft_recording_the_loudest_place_that_was_tried_is_heard():
+    rng = np.random.default_rng(0)
+    soft = (1e-5 * rng.standard_normal(40_000)).astype("f4")
+    starts = {
+        cut_speech(x, 38_001, lambda at: soft[at : at + 2000], lambda: soft)[1]
+        for x in np.linspace(0, 0.05, 7)
+    }
+    assert len(starts) > 1

@@ -321,6 +321,7 @@ def test_a_recording_silent_since_is_named(tmp_path):
         {"size": 0},
         {"talkers": 0},
         {"speeds": 100},
+        {"speeds": (97.5,)},
         {"speeds": ("a", "b")},
         {"speech_level": -25},
         {"speech_level": (-25, -33)},

@@ -138,3 +138,9 @@ def test_the_mask_is_not_touched(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "umask", lambda mask: pytest.fail("the mask was set"))
     with written_whole(tmp_path / "file") as file:
         file.write("")
+
+
+def test_names_that_are_no_text_are_written_as_what_they_are(tmp_path):
+    with written_whole(tmp_path / "file") as file:
+        file.write(os.fsdecode(b"m\xfcller"))
+    assert (tmp_path / "file").read_bytes() == b"m\\udcfcller"

@@ -111,3 +111,11 @@ def test_links_in_a_circle_are_followed_once(tmp_path):
     (tmp_path / "other").symlink_to(tmp_path / "a")
     found = [str(path.relative_to(tmp_path)) for path in audio_files(tmp_path)]
     assert found == ["a/b.wav", "other/b.wav"]
+
+
+def test_folders_that_link_to_each_other_are_read_once(tmp_path):
+    for name, other in (("a", "b"), ("b", "a")):
+        write_noise(tmp_path / name / f"{name}.wav", 0.1, seed=0)
+        (tmp_path / name / f"to_{other}").symlink_to(tmp_path / other)
+    found = [path.relative_to(tmp_path).as_posix() for path in audio_files(tmp_path)]
+    assert found == ["a/a.wav", "a/to_b/b.wav", "b/b.wav", "b/to_a/a.wav"]

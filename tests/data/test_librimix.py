@@ -287,7 +287,9 @@ def test_the_snr_of_a_mixture_at_other_speeds_is_its_own(root, save):
 @pytest.mark.parametrize("speeds", [(), (0, 100)])
 def test_speeds_that_cannot_be_are_refused(root, save, speeds):
     write_tree(root)
-    with pytest.raises(ValueError, match="speeds: expected a list of percentages"):
+    with pytest.raises(
+        ValueError, match="speeds: expected a list of whole percentages"
+    ):
         load(root, save, speeds=speeds)
 
 
