@@ -203,13 +203,16 @@ class BlockReader:
 
     def _blocks(self, stdin: IO[bytes]) -> Iterator[bytes]:
         data = self.source.begun
-        data += stdin.read(max(0, self.block - len(data)))
+        data += stdin.read(max(0, self._next() - len(data)))
         while data:
-            data = data if self.left is None else data[: self.left]
             yield data
             if self.left is not None:
                 self.left -= len(data)
-            data = stdin.read(self.block) if self.left != 0 else b""
+            data = stdin.read(self._next())
+
+    def _next(self) -> int:
+        """Say how many bytes to wait for: of a WAV not more than it has."""
+        return self.block if self.left is None else min(self.block, self.left)
 
     def drain(self, stdin: IO[bytes]) -> None:
         """Take what is behind a WAV's samples: its writer would end in an error."""

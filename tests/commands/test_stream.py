@@ -5,6 +5,7 @@ import shutil
 import struct
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -273,8 +274,12 @@ def test_a_whole_wav_comes_out_before_the_pipe_is_closed(models):
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     process.stdin.write(wav_header(samples, len(data)) + data)
     process.stdin.flush()
-    assert len(process.stdout.read(44 + len(data))) == 44 + len(data)
-    process.stdin.close()
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            whole = pool.submit(process.stdout.read, 44 + len(data)).result(timeout=60)
+        finally:
+            process.stdin.close()
+    assert len(whole) == 44 + len(data)
     assert process.wait(timeout=60) == 0
     process.stdout.close()
 

@@ -372,12 +372,12 @@ def test_what_cannot_be_exported_is_named_and_not_written(
 
 
 class Moody(BinauralTasNet):
-    """A causal system that does otherwise where a piece is longer than three hops."""
+    """A causal system that does otherwise where a piece is of an odd number of hops."""
 
     def forward(self, noisy: Tensor, lengths: Tensor | None = None) -> Tensor:
         enhanced = super().forward(noisy, lengths)
-        long = int(noisy.shape[-1]) > 3 * self.hop
-        return 1.01 * enhanced if long else enhanced
+        odd = int(noisy.shape[-1]) // self.hop % 2
+        return 1.01 * enhanced if odd else enhanced
 
 
 @pytest.mark.slow

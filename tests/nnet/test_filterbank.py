@@ -91,8 +91,10 @@ def test_an_odd_window_is_refused(window):
 
 
 def test_wrong_options_are_refused():
-    with pytest.raises(ValueError, match="power of two, got 60"):
+    with pytest.raises(ValueError, match="power of two from 4 up, got 60"):
         STFTFilterbank(60)
+    with pytest.raises(ValueError, match="power of two from 4 up, got 2"):
+        STFTFilterbank(2)
     with pytest.raises(ValueError, match=r"activation: expected .*'relu'.*got 'gelu'"):
         LearnedFilterbank(4, 8, "gelu")
     with pytest.raises(ValueError, match=r"bias: expected one of .*got 'decoder'"):
