@@ -126,7 +126,7 @@ def example_file(name: str, kind: str) -> str:
     >>> example_file("item", "noisy")
     'item_noisy.wav'
     >>> len(example_file(300 * "a", "noisy"))
-    211
+    210
     """
     given = os.fsencode(name)
     if len(given) > LONGEST_NAME:
