@@ -13,7 +13,7 @@ LOSS = "loss"
 
 
 def check_names(hparams: Any) -> None:
-    """Refuse weights that are not those of the losses, or that are all 0.
+    """Refuse weights that are not those of the losses or are all 0, and a taken name.
 
     Arguments
     ---------
@@ -34,6 +34,10 @@ def check_names(hparams: Any) -> None:
     check_weights(hparams.losses, hparams.loss_weights)
     if not any(hparams.loss_weights.values()):
         raise ValueError("loss_weights: expected one that is not 0")
+    if LOSS in hparams.losses and len(hparams.losses) > 1:
+        raise ValueError(
+            f"losses: {LOSS} is what their sum is called, name it otherwise"
+        )
 
 
 def check_weights(

@@ -383,3 +383,9 @@ def test_what_an_epoch_is_judged_by_is_told_if_it_is_not_all(tmp_path, caplog):
 def test_with_debug_all_processes_have_one_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(enhancement, "gather", lambda own: ["/of/the/first", own])
     assert str(make_brain(tmp_path).checkpointer.checkpoints_dir) == "/of/the/first"
+
+
+def test_the_name_of_the_sum_is_none_of_a_loss(tmp_path):
+    names = {"losses": {"loss": si_sdr_loss, "snr": si_sdr_loss}}
+    with pytest.raises(ValueError, match="losses: loss is what their sum is called"):
+        make_brain(tmp_path, **names, loss_weights={"loss": 1.0, "snr": 1.0})
