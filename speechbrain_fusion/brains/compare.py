@@ -7,6 +7,7 @@ from pathlib import Path
 from speechbrain_fusion.brains.settings import load_tree
 from speechbrain_fusion.brains.trials import run_trials
 from speechbrain_fusion.report.comparison import write_comparison
+from speechbrain_fusion.typed import count
 
 
 def compare_variants(
@@ -61,17 +62,11 @@ def _parser(
     parser.add_argument("--only", nargs="+", help="of the variants, these")
     parser.add_argument("--baselines", nargs="+", default=list(baselines))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--jobs", type=_count, default=1, help="runs at a time")
+    parser.add_argument("--jobs", type=count, default=1, help="runs at a time")
     folder = Path("results", here.name, "comparison")
     parser.add_argument("--output_folder", type=Path, default=folder)
     parser.add_argument("options", nargs="*", help="after --: options of train.py")
     return parser
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a number from 1 up, got {text!r}")
-    return int(text)
 
 
 def read_variants(path: Path, only: Sequence[str] | None = None) -> dict[str, str]:

@@ -35,6 +35,9 @@ from speechbrain_fusion.report.run import write_report
 
 logger = get_logger(__name__)
 
+# By how much an item without a score is worse than any that has one.
+UNSCORED = 1e3
+
 Brain = TypeVar("Brain", bound="EnhancementBrain")
 
 
@@ -325,6 +328,10 @@ class EnhancementBrain(OrderedBrain):
                 logger.warning("validation: %s of %d of %d items", name, few, total)
         select = self.hparams.select
         chosen = self._finite(epoch, loss) if select == LOSS else float(scores[select])
+        if select != LOSS:
+            # a network that is silent on what is hard is none to choose
+            figures = summary[select]["mean"]
+            chosen -= UNSCORED * (figures["total"] - figures["scored"])
         if math.isnan(chosen):
             raise ValueError(f"select: {select} scored no item of the validation set")
         worse = chosen if select == LOSS else -chosen

@@ -32,7 +32,7 @@ from speechbrain_fusion.brains.settings import (
     resolve_include,
 )
 from speechbrain_fusion.data.files import written_whole
-from speechbrain_fusion.nnet.processes import several_processes
+from speechbrain_fusion.nnet.processes import in_group
 from speechbrain_fusion.report.run_files import COMMAND, SETTINGS
 
 
@@ -97,7 +97,7 @@ def leave_group() -> None:
     >>> leave_group()
     """
     failed = getattr(sys, "last_value", None) is not None
-    if several_processes() and not failed:
+    if in_group() and not failed:
         torch.distributed.destroy_process_group()
         # what still holds the group
         gc.collect()

@@ -9,7 +9,7 @@ import dataclasses
 import io
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -197,9 +197,13 @@ def output_folder(base: Path, changes: dict[str, Any]) -> Path:
     >>> str(output_folder(base, {"name": "large"}))
     'results/large'
     """
+    return Path(_resolved(base, changes)["output_folder"])
+
+
+def _resolved(base: Path, changes: dict[str, Any]) -> Any:
+    """Load a YAML with its changes and all references resolved, but make nothing."""
     with open(base, encoding="utf-8") as stream:
-        tree = ruamel.yaml.YAML().load(resolve_references(stream, changes))
-    return Path(tree["output_folder"])
+        return ruamel.yaml.YAML().load(resolve_references(stream, changes))
 
 
 def check_same_run(folder: Path, base: Path, changes: dict[str, Any]) -> None:
@@ -224,9 +228,9 @@ def check_same_run(folder: Path, base: Path, changes: dict[str, Any]) -> None:
     begun = folder / SETTINGS
     if not begun.is_file():
         return
-    with open(base, encoding="utf-8") as stream:
-        tree = ruamel.yaml.YAML().load(resolve_references(stream, changes))
-    places = [folder, *map(Path, _found(tree, "checkpoints_dir"))]
+    tree = _resolved(base, changes)
+    kept = [x["checkpoints_dir"] for x in _mappings(tree) if "checkpoints_dir" in x]
+    places = [folder, *map(Path, kept)]
     if not any(any(place.rglob("CKPT+*")) for place in places):
         return
     now, then = _as_text(tree), _as_text(load_tree(begun))
@@ -259,23 +263,20 @@ def _as_text(tree: Any) -> dict[str, str]:
     return texts
 
 
-def _found(tree: Any, name: str) -> list[str]:
-    """List a key's values in a tree, however deep they are."""
-    if not isinstance(tree, dict | list):
-        return []
-    values = tree.values() if isinstance(tree, dict) else tree
-    own = [str(tree[name])] if isinstance(tree, dict) and name in tree else []
-    return own + [text for value in values for text in _found(value, name)]
+def _mappings(tree: Any) -> Iterator[dict[str, Any]]:
+    """Yield all mappings of a tree, however deep they are."""
+    if isinstance(tree, dict):
+        yield tree
+    if isinstance(tree, dict | list):
+        for value in tree.values() if isinstance(tree, dict) else tree:
+            yield from _mappings(value)
 
 
 def _leave_out(tree: Any, names: Sequence[str]) -> None:
-    """Remove keys from a tree, however deep they are."""
-    if isinstance(tree, dict):
+    """Remove keys from all mappings of a tree."""
+    for mapping in [*_mappings(tree)]:
         for name in names:
-            tree.pop(name, None)
-    if isinstance(tree, dict | list):
-        for value in tree.values() if isinstance(tree, dict) else tree:
-            _leave_out(value, names)
+            mapping.pop(name, None)
 
 
 def _typed_keys(arguments: Sequence[str]) -> list[str]:

@@ -103,24 +103,26 @@ def _find(text: str, output: Path | None) -> Iterator[Found]:
         yield Found(path, Path(path.name))
     elif glob.has_magic(text):
         base = Path(*_fixed(path))
-        kept_out = None if output is None else output.resolve()
         for match in sorted(map(Path, glob.glob(text, recursive=True))):
-            if match.is_dir() or (kept_out and kept_out in match.resolve().parents):
+            if match.is_dir() or _is_within(match, output):
                 continue
             yield Found(match, match.relative_to(base))
 
 
 def _within(folder: Path, base: Path, output: Path | None) -> Iterator[Found]:
     """List a folder's audio files; hidden ones and those of the output do not count."""
-    kept_out = None if output is None else output.resolve()
-    if kept_out and folder.resolve().is_relative_to(kept_out):
-        kept_out = None  # the folder is the output, or within it
+    if _is_within(folder, output):
+        output = None  # the folder is the output, or within it
     for path in audio_files(folder):
         name = path.relative_to(base)
         hidden = any(part.startswith(".") for part in name.parts)
-        if hidden or (kept_out and path.resolve().is_relative_to(kept_out)):
+        if hidden or _is_within(path, output):
             continue
         yield Found(path, name)
+
+
+def _is_within(path: Path, folder: Path | None) -> bool:
+    return folder is not None and path.resolve().is_relative_to(folder.resolve())
 
 
 def _fixed(path: Path) -> Iterator[str]:

@@ -5,6 +5,7 @@ import argparse
 import speechbrain_fusion
 from speechbrain_fusion.commands.ending import EXIT_CODES, PROGRAM
 from speechbrain_fusion.commands.texts import EXAMPLES, TEXTS
+from speechbrain_fusion.typed import count, whole_number
 
 Commands = argparse._SubParsersAction  # what add_subparsers returns has no public name
 SHIPPED = "by default the one that ships with the package"
@@ -124,7 +125,7 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
 def _add_conversion(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--channel",
-        type=_number,
+        type=whole_number,
         metavar="N",
         help="process only this channel of the inputs, counted from 0",
     )
@@ -187,13 +188,13 @@ def _add_samples(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--rate",
-        type=_count,
+        type=count,
         metavar="HZ",
         help="sample rate of raw samples (default: the model's)",
     )
     parser.add_argument(
         "--channels",
-        type=_count,
+        type=count,
         metavar="N",
         help="number of channels of raw samples (default: the model's)",
     )
@@ -219,7 +220,7 @@ def _add_evaluate(commands: Commands) -> None:
     )
     parser.add_argument(
         "--jobs",
-        type=_count,
+        type=count,
         metavar="N",
         help="number of processes (default: one per processor core)",
     )
@@ -290,18 +291,6 @@ def _name(text: str) -> str:
     if not text:
         raise argparse.ArgumentTypeError("expected a name, got ''")
     return text
-
-
-def _number(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}")
-    return int(text)
-
-
-def _count(text: str) -> int:
-    if _number(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a number from 1, got {text!r}")
-    return _number(text)
 
 
 def _milliseconds(text: str) -> float:

@@ -203,14 +203,14 @@ class BlockReader:
 
     def _blocks(self, stdin: IO[bytes]) -> Iterator[bytes]:
         data = self.source.begun
-        data += stdin.read(max(0, self._next() - len(data)))
+        data += stdin.read(max(0, self._wanted() - len(data)))
         while data:
             yield data
             if self.left is not None:
                 self.left -= len(data)
-            data = stdin.read(self._next())
+            data = stdin.read(self._wanted())
 
-    def _next(self) -> int:
+    def _wanted(self) -> int:
         """Say how many bytes to wait for: of a WAV not more than it has."""
         return self.block if self.left is None else min(self.block, self.left)
 

@@ -6,7 +6,7 @@ import torch
 from torch import distributed
 from torch.utils.data import Sampler
 
-from speechbrain_fusion.nnet.processes import several_processes
+from speechbrain_fusion.nnet.processes import in_group
 
 Key = tuple[int, int]
 
@@ -119,7 +119,7 @@ def this_process(rank: int | None = None, world: int | None = None) -> tuple[int
     >>> this_process(), this_process(1, 3)
     ((0, 1), (1, 3))
     """
-    ready = several_processes()
+    ready = in_group()
     if rank is None:
         rank = distributed.get_rank() if ready else 0
     if world is None:

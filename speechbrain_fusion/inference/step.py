@@ -93,7 +93,8 @@ class StepModel(nn.Module):
     @torch.no_grad()
     def _check_memory(self, name: str) -> None:
         """Refuse a system that forgets what was before a piece."""
-        noise = torch.rand(PIECES, self.inputs, 2 * self.hop, generator=_seeded())
+        seeded = torch.Generator().manual_seed(0)
+        noise = torch.rand(PIECES, self.inputs, 2 * self.hop, generator=seeded)
         pieces = noise.sub(0.5).to(self.like).unsqueeze(1)
         whole, *_ = self(torch.cat([*pieces], -1), *self.initial_states())
         states, parts = self.initial_states(), []
@@ -241,10 +242,6 @@ class StepModel(nn.Module):
             state.new_zeros(batch, *state.shape[1:]).contiguous()
             for state in memory.left
         ]
-
-
-def _seeded() -> torch.Generator:
-    return torch.Generator().manual_seed(0)
 
 
 def fingerprint(system: nn.Module) -> bytes:

@@ -27,7 +27,7 @@ from torch import distributed as dist
 from speechbrain_fusion.losses.signal import FLOOR, REDUCTIONS, check_pair
 from speechbrain_fusion.nnet.options import check_option
 from speechbrain_fusion.nnet.padding import blank, own_samples
-from speechbrain_fusion.nnet.processes import several_processes
+from speechbrain_fusion.nnet.processes import in_group
 from speechbrain_fusion.nnet.shapes import check_axes
 
 ENUMERATED = 3  # talkers; 3! sums are faster than a copy to the host, 4! are not
@@ -325,7 +325,7 @@ def mean_over_ranks(total: Tensor, count: Tensor) -> Tensor:
     >>> mean_over_ranks(torch.tensor(-15.0), torch.tensor(2))
     tensor(-7.5000)
     """
-    if not several_processes():
+    if not in_group():
         return total / _or_one(count)
     everywhere = count.detach().clone()
     dist.all_reduce(everywhere)

@@ -3,12 +3,12 @@
 from torch import distributed
 
 
-def several_processes() -> bool:
-    """Say whether processes of torch.distributed work together, be it one alone.
+def in_group() -> bool:
+    """Say whether this process is of a group of torch.distributed's.
 
     Example
     -------
-    >>> several_processes()
+    >>> in_group()
     False
     """
     return distributed.is_available() and distributed.is_initialized()

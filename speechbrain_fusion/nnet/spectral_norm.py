@@ -19,7 +19,7 @@ from torch.autograd.function import once_differentiable
 
 from speechbrain_fusion.nnet.options import choose
 from speechbrain_fusion.nnet.precision import single
-from speechbrain_fusion.nnet.processes import several_processes
+from speechbrain_fusion.nnet.processes import in_group
 from speechbrain_fusion.nnet.streaming import along, current_memory
 
 
@@ -63,7 +63,7 @@ class BatchNorm(nn.Module):
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """Normalize [batch, channels, frames, ...]; `valid` is [batch, frames]."""
-        alone = valid is None and not several_processes() and x[:, 0].numel() > 1
+        alone = valid is None and not in_group() and x[:, 0].numel() > 1
         if alone or not self.training:
             return self._alone(x)
         padding = None
@@ -243,7 +243,7 @@ class _Standardize(torch.autograd.Function):
 
 def _total(x: Tensor) -> Tensor:
     """Sum over all processes, in place."""
-    if several_processes():
+    if in_group():
         distributed.all_reduce(x)
     return x
 

@@ -225,11 +225,13 @@ def _value(row: Row) -> str:
 
 
 def _difference(row: Row, baseline: str) -> str:
-    items, runs, *_ = row.differences[baseline]
+    found = row.differences[baseline]
     intervals = "; ".join(
-        f"{x.low:+.3f} .. {x.high:+.3f}" for x in (items, runs) if x.pairs > 1
+        f"{x.low:+.3f} .. {x.high:+.3f}"
+        for x in (found.items, found.trainings)
+        if x.pairs > 1
     )
-    return f"{items.mean:+.3f} ({intervals})"
+    return f"{found.items.mean:+.3f} ({intervals})"
 
 
 def _markdown(rows: Sequence[Sequence[str]], first: bool = False) -> list[str]:
@@ -288,7 +290,7 @@ def _draw_metric(axis: Any, rows: Sequence[Row], baseline: str) -> None:
     """Draw one panel: a line for each system but the baseline."""
     others = [row for row in rows if row.system != baseline]
     for place, row in enumerate(others):
-        items, _, dots, _ = row.differences[baseline]
+        items, dots = row.differences[baseline].items, row.differences[baseline].each
         axis.plot([items.low, items.high], [place, place], color="C0", linewidth=2)
         axis.plot(items.mean, place, marker="|", color="C0", markersize=11)
         axis.plot(dots, [place] * len(dots), ".", color="C1", markersize=5)

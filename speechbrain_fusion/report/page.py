@@ -18,7 +18,7 @@ from speechbrain_fusion.report.page_conditions import conditions_section
 from speechbrain_fusion.report.page_curves import curves_section
 from speechbrain_fusion.report.page_html import Html, join, tag
 from speechbrain_fusion.report.page_players import listen_section
-from speechbrain_fusion.report.page_run import Run, read_run
+from speechbrain_fusion.report.page_run import Run, as_written, read_run
 from speechbrain_fusion.report.page_sections import (
     header,
     pictures,
@@ -71,13 +71,8 @@ def write_page(run_folder: Path | str, output: Path | str | None = None) -> Path
     """
     folder = Path(run_folder)
     run = read_run(folder)
-    try:
+    with as_written(folder):
         text = make_page(run)
-    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise ValueError(
-            f"{folder}: a file is not as a run writes it ({reason})"
-        ) from error
     path = folder / PAGE if output is None else Path(output)
     with written_whole(path, "wb") as file:
         # names of files may be other bytes than text

@@ -1,12 +1,13 @@
 """What a run has left in its folder, as the page shows it."""
 
 import ast
+import contextlib
 import csv
 import functools
 import json
 import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -131,9 +132,29 @@ def read_run(folder: Path) -> Run:
     names = (SETTINGS, COMMAND, ENVIRONMENT, SCRIPT)
     texts = {name: _read(folder / name) for name in names if (folder / name).is_file()}
     settings = read_settings(texts.get(SETTINGS, ""), folder / SETTINGS)
-    try:
+    with as_written(folder):
         return _gather(folder, texts, settings)
-    except (AttributeError, KeyError, TypeError) as error:
+
+
+@contextlib.contextmanager
+def as_written(folder: Path) -> Iterator[None]:
+    """Name the folder where what is in its files is not what a run writes.
+
+    Raises
+    ------
+    ValueError
+        In the place of what Python says of such content.
+
+    Example
+    -------
+    >>> with as_written(Path("results")):
+    ...     [{"loss": 1.0}][0]["epoch"]
+    Traceback (most recent call last):
+    ValueError: results: a file is not as a run writes it (KeyError: 'epoch')
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(
             f"{folder}: a file is not as a run writes it ({reason})"

@@ -389,3 +389,21 @@ def test_the_name_of_the_sum_is_none_of_a_loss(tmp_path):
     names = {"losses": {"loss": si_sdr_loss, "snr": si_sdr_loss}}
     with pytest.raises(ValueError, match="losses: loss is what their sum is called"):
         make_brain(tmp_path, **names, loss_weights={"loss": 1.0, "snr": 1.0})
+
+
+def test_an_epoch_that_is_silent_on_some_items_is_not_the_best(tmp_path, monkeypatch):
+    """However well it does on the others."""
+    epochs = iter([[1.0, 1.0], [90.0, math.nan], [0.5, 0.5]])
+    brain = make_brain(tmp_path, epochs=3)
+
+    def judge():
+        brain.table = brain._new_table()
+        for system, values in (("unprocessed", [0.0, 0.0]), ("enhanced", next(epochs))):
+            scores = {"si_sdr": torch.tensor(values).unsqueeze(1).expand(2, 2)}
+            brain.table.add(system, ["a", "b"], [{}, {}], scores)
+
+    monkeypatch.setattr(brain, "_merge_tables", judge)
+    train(brain)
+    assert [epoch["valid_si_sdr"] for epoch in brain.history.epochs] == [1.0, 90.0, 0.5]
+    chosen = brain.checkpointer.find_checkpoint(max_key="si_sdr")
+    assert chosen.meta["epoch"] == 1

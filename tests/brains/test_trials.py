@@ -104,9 +104,12 @@ def test_variants_that_are_none_are_refused(text, message, tmp_path):
         read_variants(path)
 
 
-@pytest.mark.parametrize("jobs", ["0", "-1", "two"])
-def test_a_number_of_jobs_is_one_at_least(jobs, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("jobs", "expected"),
+    [("0", "a number from 1"), ("-1", "a whole number"), ("two", "a whole number")],
+)
+def test_a_number_of_jobs_is_one_at_least(jobs, expected, tmp_path, capsys):
     arguments = ["--jobs", jobs, "--output_folder", str(tmp_path / "out")]
     with pytest.raises(SystemExit):
         compare_variants(arguments, tmp_path / "compare.py", "", ["snr"], [])
-    assert "--jobs: expected a number from 1 up, got" in capsys.readouterr().err
+    assert f"--jobs: expected {expected}, got '{jobs}'" in capsys.readouterr().err

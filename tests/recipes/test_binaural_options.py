@@ -16,6 +16,9 @@ from speechbrain_fusion.nnet.tcn import GlobalNorm
 from tests.ranks import ROOT
 from tests.recipes.yamls import (
     assert_made,
+    built_both,
+    counts,
+    folders,
     load_both,
     load_yaml,
     of_corpus,
@@ -59,25 +62,15 @@ OPTIONS = {
     ),
     "lr": (0.02, of_optimizer("lr"), 0.02),
     "number_of_epochs": (3, lambda x: x["epoch_counter"].limit, 3),
-    "data_folder": ("own", of_corpus("data_folder"), "own"),
-    "demo_folder": ("demo", of_corpus("demo_folder"), "demo"),
-    "segment": (0.7, of_corpus("segment"), 0.7),
-    "scene_counts": ("{test: 5}", lambda x: of_corpus("counts")(x)["test"], 5),
-    "seed": (77, lambda x: of_corpus("seeds")(x)["train"], 77),
-    "noise_split": (
-        "{test: [n]}",
-        lambda x: of_corpus("noise_split")(x)["test"],
-        ["n"],
-    ),
+    **folders("data_folder", "demo_folder"),
+    **counts("scene_counts"),
     "hrir": ("ears.sofa", of_corpus("hrir"), "ears.sofa"),
     "responses": ("{clockwise: true}", of_part("responses", "clockwise"), True),
     "scenes": ("{talker_share: 0.5}", of_part("scenes", "talker_share"), 0.5),
 }
 
 
-@pytest.fixture(scope="module")
-def both(tmp_path_factory):
-    return load_both(RECIPE, "fusion", tmp_path_factory.mktemp("out"), OPTIONS)
+both = built_both(RECIPE, "fusion", OPTIONS)
 
 
 @pytest.mark.parametrize("option", OPTIONS)

@@ -2,14 +2,17 @@
 
 import pytest
 
-from speechbrain_fusion.brains.modulation_settings import Modulation
 from tests.ranks import ROOT
 from tests.recipes.yamls import (
     assert_made,
-    load_both,
+    built_both,
+    counts,
+    folders,
+    modulation,
     of_corpus,
     of_mixtures,
     of_optimizer,
+    rates,
 )
 
 RECIPE = ROOT / "recipes" / "daps_noisex"
@@ -44,15 +47,6 @@ def exponents(built):
     return {built["speech"].stft.compression, *found}
 
 
-def modulation(built):
-    return Modulation.of(built["gradient_modulation"])
-
-
-def rates(built):
-    metrics = (built["metrics"][name] for name in ("composite", "stoi"))
-    return {of_corpus("rate")(built), *(metric.keywords["rate"] for metric in metrics)}
-
-
 def schedules(key):
     """Look at how the rate of both stages falls."""
     kinds = ("lr_annealing", "speech_lr_annealing")
@@ -77,31 +71,23 @@ def patience(built):
 
 OPTIONS = {
     # data
-    "sample_rate": (8000, rates, {8000}),
-    "data_folder": ("DAPS", of_corpus("data_folder"), "DAPS"),
-    "noise_folder": ("noises", of_corpus("noise_folder"), "noises"),
-    "rooms_folder": ("rooms", of_corpus("rooms_folder"), "rooms"),
-    "recordings": ("own", of_corpus("recordings"), "own"),
-    "demo_folder": ("demo", of_corpus("demo_folder"), "demo"),
+    "sample_rate": (8000, rates("composite", "stoi"), {8000}),
+    **folders(
+        "data_folder", "noise_folder", "rooms_folder", "recordings", "demo_folder"
+    ),
     "simulated_rooms": (3, of_corpus("simulated_rooms"), 3),
     "versions": ("[ipad]", of_corpus("versions"), ["ipad"]),
     "disjoint": ("[script]", of_corpus("disjoint"), ["script"]),
     "speaker_shares": ("{clean: 0.4}", of_corpus("shares"), {"clean": 0.4}),
     "utterances": ("{test: 9}", of_corpus("utterances"), {"test": 9}),
-    "noise_split": (
-        "{test: [n]}",
-        lambda x: of_corpus("noise_split")(x)["test"],
-        ["n"],
-    ),
     "mat_rate": (20000, of_corpus("mat_rate"), 20000),
     "loop_noise": ("true", of_mixtures("loop"), True),
     "room_share": (0.3, of_mixtures("room_share"), 0.3),
     "pure_noise": (0.2, of_mixtures("pure_noise"), 0.2),
     "snr": ("[7]", of_mixtures("snr"), [7]),
     "added_snr": ("[-1.0, 2.0]", of_mixtures("added_snr"), [-1.0, 2.0]),
-    "segment": (0.7, of_corpus("segment"), 0.7),
     "test_segment": (0.9, of_corpus("test_segment"), 0.9),
-    "counts": ("{test: 5}", lambda x: of_corpus("counts")(x)["test"], 5),
+    **counts("counts"),
     "seed": (
         77,
         lambda x: [of_corpus("seeds")(x)[name] for name in ("clean_train", "train")],
@@ -152,9 +138,7 @@ OPTIONS = {
 }
 
 
-@pytest.fixture(scope="module")
-def both(tmp_path_factory):
-    return load_both(RECIPE, "small", tmp_path_factory.mktemp("out"), OPTIONS)
+both = built_both(RECIPE, "small", OPTIONS)
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -187,9 +171,7 @@ MASK_OPTIONS = {
 }
 
 
-@pytest.fixture(scope="module")
-def both_masks(tmp_path_factory):
-    return load_both(RECIPE, "irm", tmp_path_factory.mktemp("out"), MASK_OPTIONS)
+both_masks = built_both(RECIPE, "irm", MASK_OPTIONS)
 
 
 @pytest.mark.parametrize("option", MASK_OPTIONS)

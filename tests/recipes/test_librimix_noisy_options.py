@@ -3,16 +3,20 @@
 import pytest
 import torch
 
-from speechbrain_fusion.brains.modulation_settings import Modulation
 from speechbrain_fusion.models.unified import OpenMask
 from tests.ranks import ROOT
 from tests.recipes.test_librimix_noisy import MASKERS, as_option
 from tests.recipes.yamls import (
     assert_made,
+    built_both,
+    counts,
+    folders,
     load_both,
     load_yaml,
+    modulation,
     of_corpus,
     of_optimizer,
+    rates,
 )
 
 RECIPE = ROOT / "recipes" / "librimix_noisy"
@@ -37,15 +41,6 @@ def checkpointed(built):
     """Tell, of each part of both maskers that can be, whether it computes again."""
     parts = built["separator"].modules()
     return {x.checkpointing for x in parts if hasattr(x, "checkpointing")}
-
-
-def modulation(built):
-    return Modulation.of(built["gradient_modulation"])
-
-
-def rates(built):
-    metrics = (built["metrics"][name] for name in ("pesq", "stoi"))
-    return {of_corpus("rate")(built), *(metric.keywords["rate"] for metric in metrics)}
 
 
 def of_loss(key):
@@ -74,31 +69,19 @@ OPTIONS = {
     "halve_from_epoch": (9, lambda x: x["lr_annealing"].dont_halve_until_epoch, 9),
     "number_of_epochs": (3, lambda x: x["epoch_counter"].limit, 3),
     # data
-    "sample_rate": (16000, rates, {16000}),
-    "data_folder": ("LibriMix", of_corpus("data_folder"), "LibriMix"),
-    "librispeech": ("books", of_corpus("librispeech"), "books"),
-    "wham": ("noises", of_corpus("wham"), "noises"),
-    "metadata": ("tables", of_corpus("metadata"), "tables"),
-    "recordings": ("own", of_corpus("recordings"), "own"),
-    "demo_folder": ("demo", of_corpus("demo_folder"), "demo"),
+    "sample_rate": (16000, rates("pesq", "stoi"), {16000}),
+    **folders(
+        "data_folder", "librispeech", "wham", "metadata", "recordings", "demo_folder"
+    ),
     "mode": ("max", of_corpus("mode"), "max"),
     "train_set": ("train-100", of_corpus("train_set"), "train-100"),
     "dynamic_mixing": ("true", of_corpus("dynamic_mixing"), True),
     "speeds": ("[90, 110]", of_corpus("speeds"), [90, 110]),
-    "noise_split": (
-        "{test: [n]}",
-        lambda x: of_corpus("noise_split")(x)["test"],
-        ["n"],
-    ),
-    "segment": (0.7, of_corpus("segment"), 0.7),
-    "mixture_counts": ("{test: 5}", lambda x: of_corpus("counts")(x)["test"], 5),
-    "seed": (77, lambda x: of_corpus("seeds")(x)["train"], 77),
+    **counts("mixture_counts"),
 }
 
 
-@pytest.fixture(scope="module")
-def both(tmp_path_factory):
-    return load_both(RECIPE, "small", tmp_path_factory.mktemp("out"), OPTIONS)
+both = built_both(RECIPE, "small", OPTIONS)
 
 
 @pytest.mark.parametrize("option", OPTIONS)

@@ -3,18 +3,21 @@
 import pytest
 import torch
 
-from speechbrain_fusion.brains.modulation_settings import Modulation
 from speechbrain_fusion.nnet import BatchNorm, CollaborativeExpertBlock
 from speechbrain_fusion.nnet.expert_block import ConvBlock
 from speechbrain_fusion.nnet.spectral_norm import CumulativeNorm, FrameNorm
 from tests.ranks import ROOT
 from tests.recipes.yamls import (
     assert_made,
-    load_both,
+    built_both,
+    counts,
+    folders,
     load_yaml,
+    modulation,
     of_corpus,
     of_mixtures,
     of_optimizer,
+    rates,
 )
 
 RECIPE = ROOT / "recipes" / "timit"
@@ -46,17 +49,8 @@ def has_last_norm(built):
     return built["enhancer"].complex.decoders[0].blocks[0].norm is not None
 
 
-def modulation(built):
-    return Modulation.of(built["gradient_modulation"])
-
-
 def references(key):
     return lambda x: [x["references"][name].keywords[key] for name in ("irm", "cirm")]
-
-
-def rates(built):
-    metrics = (built["metrics"][name] for name in ("composite", "stoi", "estoi"))
-    return {of_corpus("rate")(built), *(metric.keywords["rate"] for metric in metrics)}
 
 
 OPTIONS = {
@@ -91,22 +85,11 @@ OPTIONS = {
     "number_of_epochs": (3, lambda x: x["epoch_counter"].limit, 3),
     "stop_after": (2, lambda x: x["epoch_counter"].limit_to_stop, 2),
     # data
-    "sample_rate": (8000, rates, {8000}),
-    "data_folder": ("TIMIT", of_corpus("data_folder"), "TIMIT"),
-    "noise_folder": ("noises", of_corpus("noise_folder"), "noises"),
-    "recordings": ("own", of_corpus("recordings"), "own"),
-    "paired": ("pairs", of_corpus("paired"), "pairs"),
-    "demo_folder": ("demo", of_corpus("demo_folder"), "demo"),
-    "noise_split": (
-        "{test: [n1]}",
-        lambda x: of_corpus("noise_split")(x)["test"],
-        ["n1"],
-    ),
+    "sample_rate": (8000, rates("composite", "stoi", "estoi"), {8000}),
+    **folders("data_folder", "noise_folder", "recordings", "paired", "demo_folder"),
     "noise_shares": ("[0.5, 0.3, 0.2]", of_corpus("noise_shares"), [0.5, 0.3, 0.2]),
     "valid_speakers": ("[mabc]", of_corpus("valid_speakers"), ["mabc"]),
-    "segment": (0.7, of_corpus("segment"), 0.7),
-    "mixture_counts": ("{test: 5}", lambda x: of_corpus("counts")(x)["test"], 5),
-    "seed": (77, lambda x: of_corpus("seeds")(x)["train"], 77),
+    **counts("mixture_counts"),
     "snr": ("[3]", of_mixtures("snr"), [3]),
     "loop_noise": ("true", of_mixtures("loop"), True),
     "train_snr": ("[4]", lambda x: of_corpus("train_mixtures")(x)["snr"], [4]),
@@ -118,9 +101,7 @@ OPTIONS = {
 }
 
 
-@pytest.fixture(scope="module")
-def both(tmp_path_factory):
-    return load_both(RECIPE, "small", tmp_path_factory.mktemp("out"), OPTIONS)
+both = built_both(RECIPE, "small", OPTIONS)
 
 
 @pytest.mark.parametrize("option", OPTIONS)

@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hyperpyyaml import load_hyperpyyaml
 from speechbrain.utils.run_opts import RunOptions
 
+from speechbrain_fusion.brains.modulation_settings import Modulation
 from speechbrain_fusion.brains.settings import check_keys, resolve_include
 from tests.recipes.running import command_line
 
@@ -52,6 +54,48 @@ def of_corpus(key: str) -> Callable[[Built], Any]:
 def of_mixtures(key: str) -> Callable[[Built], Any]:
     """Look at an argument of what mixes."""
     return lambda built: built["corpus"].keywords["mixtures"].keywords[key]
+
+
+def folders(*keys: str) -> dict[str, Option]:
+    """Make options of folders, each of what prepares the corpus."""
+    return {key: (f"my_{key}", of_corpus(key), f"my_{key}") for key in keys}
+
+
+def counts(key: str) -> dict[str, Option]:
+    """Make the options that every corpus has: how much of it, which, and how drawn."""
+    return {
+        key: ("{test: 5}", lambda x: of_corpus("counts")(x)["test"], 5),
+        "segment": (0.7, of_corpus("segment"), 0.7),
+        "seed": (77, lambda x: of_corpus("seeds")(x)["train"], 77),
+        "noise_split": (
+            "{test: [n]}",
+            lambda x: of_corpus("noise_split")(x)["test"],
+            ["n"],
+        ),
+    }
+
+
+def modulation(built: Built) -> Modulation:
+    """Look at how gradients are modulated."""
+    return Modulation.of(built["gradient_modulation"])
+
+
+def rates(*metrics: str) -> Callable[[Built], set[int]]:
+    """Look at the rates of the corpus and of metrics."""
+    return lambda built: {
+        of_corpus("rate")(built),
+        *(built["metrics"][name].keywords["rate"] for name in metrics),
+    }
+
+
+def built_both(recipe: Path, name: str, options: Mapping[str, Option]) -> Any:
+    """Make a fixture of a YAML's objects as it is and with all options."""
+
+    @pytest.fixture(scope="module")
+    def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Built, Built]:
+        return load_both(recipe, name, tmp_path_factory.mktemp("out"), options)
+
+    return both
 
 
 def of_optimizer(key: str, kind: str = "opt_class") -> Callable[[Built], Any]:
