@@ -11,11 +11,14 @@ staying as it is; --published takes the sizes of the recipes' YAMLs. A step is t
 the recipe's own Brain; with several processes they share its gradients, each with as
 many examples as one alone ("processes, equal work each") or with a part of them
 ("processes, equal work"). Memory is what is added to a process that has taken a step of
-the smallest system before, in a new process each, or all of a GPU's.
+the smallest system before, in a new process each, or all of a GPU's. Of the rounds'
+times the least counts: what other work adds is none of ours. There are no more
+processes than GPUs.
 
 The growth is the exponent between a point and the one before: 1 is linear. Listed at
 the end is what grows over the last two steps by more than 0.15 above its expected
-exponent, of which EXPECTED has a list; memory below LITTLE is not judged.
+exponent, of which EXPECTED has a list; points of less memory than LITTLE are not
+judged.
 
 On Linux glibc gives blocks over 32 MiB back to the system at once, which clears every
 page that it hands out anew: at ten minutes half of the time. With --keep_memory the
@@ -24,6 +27,7 @@ processes keep it, and the time is that of the network.
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -31,9 +35,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from growth_functions import FUNCTIONS, SIZES, measure_function
 from growth_point import BASE, FAMILIES, SEPARATORS
-from measure import growth, in_new_process, options, parse, print_table, record
+from measure import (
+    growth,
+    in_new_process,
+    on_gpu,
+    options,
+    parse,
+    print_table,
+    record,
+)
 
 POINT = Path(__file__).with_name("growth_point.py")
 GLIBC_LIMITS = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
@@ -113,9 +126,15 @@ def points(axis: str, arguments: argparse.Namespace) -> Iterator[dict]:
         yield from ({"size": x, axis: x} for x in arguments.lengths or ())
     if axis.startswith("processes"):
         most = max(arguments.processes)
-        for count in arguments.processes:
+        for count in processes(arguments):
             batch = most // count if axis.endswith("work") else 1
             yield {"size": count, "processes": count, "batch": batch}
+
+
+def processes(arguments: argparse.Namespace) -> list[int]:
+    """Return the numbers of processes, each of which has a GPU if there are any."""
+    limit = torch.cuda.device_count() if on_gpu(arguments.device) else math.inf
+    return [count for count in arguments.processes if count <= limit]
 
 
 def measure(name: str, point: dict, arguments: argparse.Namespace) -> Cost:
@@ -184,9 +203,11 @@ def judge(
     Over two steps, if there are: one alone may be noise. Before them fixed costs hide
     what grows.
     """
-    if len(costs) < 2:
+    least = LITTLE if what.startswith("memory") else 0.0
+    last = range(max(0, len(costs) - 3), len(costs) - 1)
+    first = next((place for place in last if values[place] >= least), None)
+    if first is None or values[-1] < least:
         return
-    first = max(0, len(costs) - 3)
     sizes = costs[first].size, costs[-1].size
     slope = growth((values[first], values[-1]), sizes)
     record(
@@ -196,8 +217,6 @@ def judge(
         "exponent",
     )
     expected = EXPECTED.get(axis, 1.0)
-    if what.startswith("memory") and values[-1] < LITTLE:
-        return
     if slope > expected + TOLERANCE:
         yield f"{name}, {what} over {axis}: {slope:.2f}, expected {expected:g}"
 

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable
 
 import torch
-from measure import interleave, peak_memory
+from measure import interleave, peak_memory, watch_memory
 from torch import Tensor
 
 from speechbrain_fusion.losses import pit_si_sdr_loss
@@ -39,7 +39,7 @@ FUNCTIONS: dict[str, tuple[str, int, Callable[[Tensor, Tensor], object]]] = {
     "PESQ": ("length", 2, functools.partial(pesq, rate=RATE, jobs=1)),
     "STOI": ("length", 2, functools.partial(stoi, rate=RATE, jobs=1)),
     "MBSTOI": ("length", 2, functools.partial(mbstoi, rate=RATE)),
-    "composite": ("length", 1, functools.partial(composite, rate=RATE)),
+    "composite": ("length", 1, functools.partial(composite, rate=RATE, jobs=1)),
     "ILD error": ("length", 2, functools.partial(ild_error, rate=RATE)),
     "ITD error": ("length", 2, functools.partial(itd_error, rate=RATE)),
 }
@@ -55,7 +55,7 @@ def measure_function(
     torch.set_num_threads(threads)
     axis, signals, function = FUNCTIONS[name]
     function(*make_pair(SIZES["length"][0] / 2, signals or 2))
-    rest, found = peak_memory("cpu"), []
+    rest, found = watch_memory("cpu"), []
     for size in sizes:
         longer = axis == "length"
         pair = make_pair(size, signals) if longer else make_pair(1.0, int(size))

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from measure import interleave, peak_memory
+from measure import interleave, peak_memory, watch_memory
 from systems import RECIPES, YAMLS, make, sample_rate
 
 from speechbrain_fusion.brains import (
@@ -104,7 +104,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         warm_up(point)
         brain, batch = prepare(point, folder)
-        rest = 0.0 if device == "cuda" else peak_memory(device)
+        rest = watch_memory(device)
         time, memory = {}, {}
         # a step needs more, so that the peak is its own
         for task in point["tasks"]:

@@ -1,6 +1,7 @@
 """What the benchmarks share: options, clocks, interleaved rounds, memory, rows."""
 
 import argparse
+import contextlib
 import itertools
 import json
 import math
@@ -11,6 +12,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -19,6 +21,7 @@ from peers import version
 Result = TypeVar("Result")
 # The file that rows are added to, if this variable names one
 ROWS = "BENCHMARK_ROWS"
+PROCESS = Path("/proc/self")
 
 
 class Ratio(NamedTuple):
@@ -50,10 +53,15 @@ def parse(parser: argparse.ArgumentParser, device: bool = False) -> argparse.Nam
     return arguments
 
 
+def on_gpu(device: str) -> bool:
+    """Tell whether a device is an NVIDIA GPU, numbered or not."""
+    return torch.device(device).type == "cuda"
+
+
 def clock(device: str, name: str = "wall") -> float:
     """Read the clock: "wall", or "processor", which other work disturbs less."""
-    if device == "cuda":
-        torch.cuda.synchronize()
+    if on_gpu(device):
+        torch.cuda.synchronize(device)
     return time.process_time() if name == "processor" else time.perf_counter()
 
 
@@ -87,11 +95,31 @@ def growth(cost: tuple[float, float], size: tuple[float, float]) -> float:
     return (now - before) / (large - small)
 
 
+def watch_memory(device: str) -> float:
+    """Forget the peak, and return what is in use in MiB: nothing, of a GPU's memory."""
+    if on_gpu(device):
+        torch.cuda.reset_peak_memory_stats(device)
+        return 0.0
+    with contextlib.suppress(OSError):
+        # Linux sets the peak to what is in use
+        (PROCESS / "clear_refs").write_text("5")
+    return _resident("VmRSS")
+
+
 def peak_memory(device: str) -> float:
-    """Return the most memory used so far, in MiB: the process's or the GPU's."""
-    if device == "cuda":
-        return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    """Return the most memory in use since then, in MiB: the process's or the GPU's."""
+    if on_gpu(device):
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return _resident("VmHWM")
+
+
+def _resident(key: str) -> float:
+    """Return what Linux says of this process; elsewhere its peak, for all keys."""
+    path = PROCESS / "status"
+    if not path.is_file():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return next(int(x.split()[1]) for x in lines if x.startswith(key)) / 2**10
 
 
 def in_new_process(function: Callable[..., Result], *arguments: object) -> Result:

@@ -41,7 +41,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--rate", type=int, default=8000)
     parser.add_argument("--jobs", type=int, default=1)
-    print_table(HEADER, compare_all(parse(parser)))
+    arguments = parse(parser)
+    if arguments.jobs != 1 and arguments.clock == "processor":
+        parser.error("--jobs: the processor's clock sees one process alone")
+    print_table(HEADER, compare_all(arguments))
 
 
 def compare_all(arguments: argparse.Namespace) -> Iterator[tuple[object, ...]]:

@@ -31,7 +31,16 @@ from typing import NamedTuple
 
 import speechbrain as sb
 import torch
-from measure import interleave, middle, options, parse, print_table, ratio, record
+from measure import (
+    interleave,
+    middle,
+    on_gpu,
+    options,
+    parse,
+    print_table,
+    ratio,
+    record,
+)
 from peers import find
 from systems import make
 from torch import Tensor, nn
@@ -209,7 +218,7 @@ OURS = ("plain", "modulated")
 def make_brains(system: str, arguments: argparse.Namespace) -> dict[str, sb.Brain]:
     """Return a Brain with a model of its own for each way."""
     # torch.vmap does not know cuDNN's recurrent layers
-    limited = system == "dprnn" and arguments.device == "cuda"
+    limited = system == "dprnn" and on_gpu(arguments.device)
     wanted = {*arguments.ways, *OURS} if find("TorchJD") else {*OURS}
     hparams = {
         "gradient_modulation": {
@@ -319,11 +328,11 @@ def extra(ours: Memory, plain: Memory, shared: int) -> tuple[str, str]:
 
 def measure(step: Callable[[], object], device: str) -> Memory:
     """Return what a step allocates, beyond what there was before."""
-    if device == "cuda":
-        before = torch.cuda.memory_allocated()
-        torch.cuda.reset_peak_memory_stats()
+    if on_gpu(device):
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
         step()
-        return Memory(torch.cuda.max_memory_allocated() - before)
+        return Memory(torch.cuda.max_memory_allocated(device) - before)
     activities = [torch.profiler.ProfilerActivity.CPU]
     with torch.profiler.profile(activities=activities, profile_memory=True) as profile:
         step()

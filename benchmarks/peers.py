@@ -2,32 +2,33 @@
 
 import importlib
 import importlib.metadata
-from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-REQUIREMENTS = Path(__file__).with_name("peers.txt")
+# What the package itself needs
+OURS = '-e ".[export,rooms]"'
 
 
 class Peer(NamedTuple):
-    """The module that a benchmark imports, and the distribution that has it."""
+    """The module that a benchmark imports, its distribution, what installs that."""
 
     module: str
     distribution: str
+    arguments: str = "--no-deps -r benchmarks/peers.txt"
 
 
 PEERS = {
     "mir_eval": Peer("mir_eval.separation", "mir_eval"),
-    "NumPy": Peer("numpy", "numpy"),
+    "NumPy": Peer("numpy", "numpy", OURS),
     "pyclarity": Peer("clarity.evaluator.mbstoi", "pyclarity"),
-    "pystoi": Peer("pystoi", "pystoi"),
-    "PyTorch": Peer("torch", "torch"),
-    "SpeechBrain": Peer("speechbrain", "speechbrain"),
+    "pystoi": Peer("pystoi", "pystoi", OURS),
+    "PyTorch": Peer("torch", "torch", OURS),
+    "SpeechBrain": Peer("speechbrain", "speechbrain", OURS),
     "TorchJD": Peer("torchjd", "torchjd"),
     "torchmetrics": Peer("torchmetrics.functional.audio", "torchmetrics"),
     # not beside ours, but under it: streams without PyTorch
-    "onnxruntime": Peer("onnxruntime", "onnxruntime"),
-    "onnx": Peer("onnx", "onnx"),
+    "onnxruntime": Peer("onnxruntime", "onnxruntime", OURS),
+    "onnx": Peer("onnx", "onnx", OURS),
 }
 
 
@@ -48,7 +49,4 @@ def version(name: str) -> str | None:
 
 def installation(name: str) -> str:
     """Return the command that installs a peer, in the version that is known to work."""
-    distribution = PEERS[name].distribution
-    lines = REQUIREMENTS.read_text(encoding="utf-8").splitlines()
-    wanted = [line for line in lines if line.split("==")[0] == distribution]
-    return f"pip install --no-deps {(wanted or [distribution])[0]}"
+    return f"pip install {PEERS[name].arguments}"

@@ -3,10 +3,10 @@
     python benchmarks/preparation.py [--corpora binaural timit librimix daps_noisex]
         [--files 100 1000 10000] [--seconds 0.5]
 
-Each corpus is made of short noise, WAV or FLAC, and prepared in a process of its own:
-listed, read and checked, split, and written as manifests. The second time the manifests
-are kept. "Growth" is the slope on logarithmic axes from the row above: 1 is linear.
-Memory is what the largest process takes beyond what it had before, libraries included.
+Each corpus is made of short noise, WAV or FLAC, and prepared by as many processes as
+--threads says: listed, read and checked, split, and written as manifests. The second
+time the manifests are kept. "Growth" is the slope on logarithmic axes from the row
+above: 1 is linear. Memory is what the first process takes beyond what it had before.
 """
 
 import argparse
@@ -30,6 +30,7 @@ from measure import (
     peak_memory,
     print_table,
     record,
+    watch_memory,
 )
 
 from speechbrain_fusion.data.librimix_layout import SUBSETS, part_of
@@ -91,10 +92,10 @@ def prepare(name: str, root: Path, save: Path, arguments: argparse.Namespace) ->
     torch.set_num_threads(arguments.threads)
     # small corpora lack speakers
     logging.disable(logging.WARNING)
-    rest, seconds = peak_memory("cpu"), []
+    rest, seconds = watch_memory("cpu"), []
     for _ in range(2):
         start = clock("cpu", arguments.clock)
-        CORPORA[name].prepare(root, save)
+        CORPORA[name].prepare(root, save, arguments.threads)
         seconds.append(clock("cpu", arguments.clock) - start)
     return Cost(*seconds, peak_memory("cpu") - rest)
 
@@ -187,32 +188,35 @@ def write_daps(root: Path, files: int, seconds: float) -> int:
     return speakers * 5 * len(versions) + noises
 
 
-def prepare_daps(root: Path, save: Path) -> object:
+def prepare_daps(root: Path, save: Path, jobs: int) -> object:
     """Prepare disjoint sets of DAPS and noises."""
     folders = (root / "daps", root / "noise", None, None)
-    return prepare_unpaired(*folders, save, RATE, 0.1, window=256)
+    return prepare_unpaired(*folders, save, RATE, 0.1, window=256, jobs=jobs)
 
 
-def prepare_librimix(root: Path, save: Path) -> object:
+def prepare_librimix(root: Path, save: Path, jobs: int) -> object:
     """Prepare the rendering of LibriMix's mixtures."""
     folders = (root / "LibriSpeech", root / "wham_noise", root / "metadata")
-    return prepare_rendering(*folders, save, RATE, 2, "min", PARTS)
+    return prepare_rendering(*folders, save, RATE, 2, "min", PARTS, jobs=jobs)
 
 
 class Corpus(NamedTuple):
-    """What writes a corpus of so many files, and what prepares it."""
+    """What writes a corpus of so many files, and what prepares it by so many jobs."""
 
     write: Callable[[Path, int, float], int]
-    prepare: Callable[[Path, Path], object]
+    prepare: Callable[[Path, Path, int], object]
 
 
 CORPORA = {
     "binaural": Corpus(
-        write_recordings, lambda root, save: prepare_recordings(root, save, RATE, 0.1)
+        write_recordings,
+        lambda root, save, jobs: prepare_recordings(root, save, RATE, 0.1, jobs=jobs),
     ),
     "timit": Corpus(
         write_recordings,
-        lambda root, save: prepare_noisy_speech(None, None, root, save, RATE),
+        lambda root, save, jobs: prepare_noisy_speech(
+            None, None, root, save, RATE, jobs=jobs
+        ),
     ),
     "librimix": Corpus(write_librimix, prepare_librimix),
     "daps_noisex": Corpus(write_daps, prepare_daps),

@@ -110,7 +110,9 @@ def take(
     command = command_of(declaration, arguments)
     if kept.is_file() and not arguments.again:
         result = json.loads(kept.read_text(encoding="utf-8"))
-        if result["command"] == command and result["status"] == DONE:
+        # what was missing may have been installed since
+        lacks = any(map(find, result["missing"]))
+        if result["command"] == command and result["status"] == DONE and not lacks:
             print(f"{name}: kept", flush=True)
             return result
     print(f"{name}: {command}", flush=True)

@@ -27,6 +27,7 @@ from measure import (
     print_table,
     ratio,
     record,
+    watch_memory,
 )
 from speechbrain.lobes.models.EnhanceResnet import EnhanceResnet
 from systems import make as make_system
@@ -48,7 +49,6 @@ def main() -> None:
     arguments = parse(parser, device=True)
     training = arguments.batch * arguments.seconds
     audio_of = {"inference": arguments.recording, "training": training}
-    # first, since a new process starts from the most that this one ever had
     memory = {
         (name, task): in_new_process(measure_memory, name, task, arguments)
         for task in audio_of
@@ -164,7 +164,7 @@ def measure_memory(name: str, task: str, arguments: argparse.Namespace) -> float
     """Return the memory that one call adds, in MiB."""
     torch.set_num_threads(arguments.threads)
     way = make(name, task, arguments)
-    before = 0.0 if arguments.device == "cuda" else peak_memory(arguments.device)
+    before = watch_memory(arguments.device)
     for _ in range(2):
         way()
     clock(arguments.device)

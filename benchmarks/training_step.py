@@ -31,6 +31,7 @@ from measure import (
     print_table,
     ratio,
     record,
+    watch_memory,
 )
 from systems import PUBLISHED_BINAURAL, make, sample_rate
 from torch import Tensor, nn
@@ -73,7 +74,10 @@ def parse_all() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, nargs="+", default=[2.0, 4.0, 8.0])
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--scenes", type=int, default=40)
-    return parse(parser, device=True)
+    arguments = parse(parser, device=True)
+    if arguments.scenes < 8:
+        parser.error(f"--scenes: expected 8 or more, got {arguments.scenes}")
+    return arguments
 
 
 def methods(arguments: argparse.Namespace) -> None:
@@ -159,7 +163,7 @@ def measure_step(
     torch.set_num_threads(arguments.threads)
     device = arguments.device
     take = make_step(name, batch, seconds, precision, "auto", device)
-    rest = 0.0 if device == "cuda" else peak_memory(device)
+    rest = watch_memory(device)
     times = interleave({"step": take}, arguments.rounds, device, arguments.clock)
     return statistics.median(times["step"]), peak_memory(device) - rest
 

@@ -63,6 +63,11 @@ def process_padded(system: System, signals: Sequence[Tensor]) -> list[Tensor]:
     list of torch.Tensor
         Shape [items, outputs, time] each.
 
+    Raises
+    ------
+    ValueError
+        If the signals do not fit the system, or that is in training.
+
     Example
     -------
     >>> from speechbrain_fusion.models import TwoBranchEnhancer

@@ -10,6 +10,7 @@ import contextlib
 import datetime
 import io
 import json
+import math
 import platform
 import shutil
 import tempfile
@@ -18,6 +19,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import ruamel.yaml
 import torch
 from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
@@ -71,8 +73,9 @@ def write_model(
     module : System
         The network with its parameters.
     config : mapping
-        name, corpus, recipe, metrics and seed, as far as they are known: the rest is
-        seen in the network.
+        name, corpus, recipe, metrics (numbers by system, by name) and seed, as far as
+        they are known: the rest is seen in the network. Numbers may be NumPy's; those
+        that are not finite are none.
     half : bool
         Store parameters in half precision; they are loaded in single precision.
 
@@ -104,8 +107,17 @@ def write_model(
     facts: dict[str, Any] = dict.fromkeys(("corpus", "recipe", "seed"))
     facts |= {"name": type(module).__name__, "metrics": {}, **config}
     facts |= {**describe(module), RATE: rate, "versions": _versions()}
+    facts |= {key: _plain_numbers(facts[key]) for key in ("metrics", "seed")}
     facts["created"] = f"{datetime.datetime.now(datetime.timezone.utc):%FT%TZ}"
     return _write(Path(folder), text, _tensors(module), facts, half)
+
+
+def _plain_numbers(value: Any) -> Any:
+    """Return numbers, also in dicts, as JSON has them."""
+    if isinstance(value, Mapping):
+        return {key: _plain_numbers(each) for key, each in value.items()}
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def halve(folder: Path | str, target: Path | str) -> Path:

@@ -1,7 +1,7 @@
 """Signals of any length in constant memory.
 
-A causal system runs as a stream: what comes out is what it makes of the whole signal.
-Any other hears chunks, which overlap and are cross-faded where they do:
+A causal system runs as a stream: what comes out is what it makes of the whole signal,
+of silence too. Any other hears chunks, which overlap and are cross-faded where they do:
 
     |---------------------|
                       |---------------------|
@@ -12,8 +12,8 @@ At its ends, where a system has not heard what comes before or after, a chunk ha
 weight near zero. A system that normalizes the level of its input does so chunk by chunk
 and undoes it. A chunk that begins or ends in silence has a lower level than the speech
 in it, by no more than 10 log10(chunk / overlap) dB where that has half of the weight:
-6 dB by default. Silence (a mean power under -140 dB) stays silence. Chunks begin where
-a system's frames do, so that all of them have the frames of the whole.
+6 dB by default. A chunk of silence (a mean power under -140 dB) stays silence. Chunks
+begin where a system's frames do, so that all of them have the frames of the whole.
 
 Separated talkers stay on their outputs: see `speechbrain_fusion.inference.talkers`.
 """
@@ -59,7 +59,7 @@ def process_long(
         Sample rate of the system in Hz.
     chunk : float
         Seconds that a system that is not causal hears at once. What is no longer is
-        processed whole.
+        processed whole. Without effect on a causal one, as the overlap.
     overlap : float, optional
         Seconds that two chunks share, a third of the chunk at most; by default a
         quarter.
@@ -73,7 +73,8 @@ def process_long(
     Raises
     ------
     ValueError
-        If the chunk is too short for the overlap, or the blocks do not fit the system.
+        If the chunk is too short for the overlap, the blocks do not fit the system, or
+        that is in training.
 
     Example
     -------
@@ -83,23 +84,22 @@ def process_long(
     >>> sum(out.shape[-1] for out in process_long(system, blocks, 8000, 1.0, 0.25))
     20000
     """
-    if getattr(system, "training", False):
-        raise ValueError("expected a system in evaluation mode: call its eval()")
+    _check_mode(system)
     overlap = OVERLAP * chunk if overlap is None else overlap
     if not (math.isfinite(chunk) and math.isfinite(overlap)):
         raise ValueError(
             f"chunk, overlap: expected finite seconds, got {chunk}, {overlap}"
         )
     hop = getattr(system, "hop", 1)
+    if system.causal:
+        # whole hops take the least time
+        return _in_stream(system, blocks, whole_hops(BLOCK * rate, hop))
     size, step = round(chunk * rate), whole_hops((chunk - overlap) * rate, hop)
     if not 0 < size - step <= size // 3:
         raise ValueError(
             f"overlap: expected a third of the chunk of {chunk} s at most, and more "
             f"than a hop of {hop} samples, got {overlap} s"
         )
-    if system.causal:
-        # whole hops take the least time
-        return _in_stream(system, blocks, whole_hops(BLOCK * rate, hop))
     chunks = overlapping(blocks, size, step, hop)
     if system.task == "separate" and system.outputs > 1:
         stretch = min(whole_hops(STRETCH * rate, hop), size)
@@ -142,8 +142,8 @@ def process_array(
     Raises
     ------
     ValueError
-        If the chunk is too short for the overlap, or the signal does not fit the
-        system.
+        If the chunk is too short for the overlap, the signal does not fit the system,
+        or that is in training.
 
     Example
     -------
@@ -162,7 +162,10 @@ def process_array(
 def process_batch(
     system: System, signals: Tensor, lengths: Tensor | None = None
 ) -> Tensor:
-    """Process a batch at once, on the system's device; silent items stay silent.
+    """Process a batch at once, on the system's device.
+
+    Silent items stay silent, unless the system is causal: it does as in a stream, which
+    cannot know that nothing will follow.
 
     Arguments
     ---------
@@ -181,7 +184,7 @@ def process_batch(
     Raises
     ------
     ValueError
-        If the signals do not fit the system.
+        If the signals do not fit the system, or that is in training.
 
     Example
     -------
@@ -195,7 +198,10 @@ def process_batch(
             f"expected [batch, inputs {system.inputs}, time], got "
             f"{tuple(signals.shape)}"
         )
-    heard = audible(signals)
+    _check_mode(system)
+    heard = audible(signals, lengths)
+    if system.causal:
+        heard = torch.ones_like(heard)
     if not heard.any():
         return signals.new_zeros(len(signals), system.outputs, signals.shape[-1])
     like = _like(system)
@@ -206,6 +212,12 @@ def process_batch(
     )
     outputs = outputs.to(signals)
     return outputs.where(heard.view(-1, 1, 1), 0.0)
+
+
+def _check_mode(system: System) -> None:
+    """Refuse a system whose results would depend on what shares a batch."""
+    if getattr(system, "training", False):
+        raise ValueError("expected a system in evaluation mode: call its eval()")
 
 
 def _in_stream(system: System, blocks: Iterable[Tensor], size: int) -> Iterator[Tensor]:

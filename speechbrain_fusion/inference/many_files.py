@@ -145,6 +145,7 @@ class _Work:
     subtype: str | None
     options: dict[str, Any]
     failures: list[Failure] = field(default_factory=list)
+    written: set[Path] = field(default_factory=set)
 
     def inspect(self, pairs: Sequence[tuple[Path, Path]]) -> list[Job]:
         """Look into all files before the first is processed."""
@@ -169,10 +170,12 @@ class _Work:
             check_channels(self.system, reader)
         for path in talker_files(target, count_talkers(self.system)):
             check_target(path, self.force, source)
-            if (other := taken.setdefault(_real(path), source)) != source:
+            other = taken.setdefault(_real(path), source)
+            if other != source or _real(path) in self.written:
                 raise AudioError(
                     f"{path}: expected a name that nothing of {other} has either"
                 )
+            self.written.add(_real(path))
         items = reader.channels if self.system.inputs == 1 else 1
         return Job(source, target, reader.seconds or np.inf, items)
 

@@ -70,8 +70,8 @@ class Resampler:
         ---------
         length : int, optional
             How many samples there are to be in all, by default as many as belong to
-            those that were taken (see `resampled_length`). On a way back it is what
-            there was before the way there.
+            those that were taken (see `resampled_length`), and no fewer than were
+            given. On a way back it is what there was before the way there.
 
         Returns
         -------
@@ -169,4 +169,5 @@ def resample(
     if source == target and length in (None, signal.shape[-1]):
         return np.asarray(signal, np.float32)
     resampler = Resampler(source, target, len(signal))
-    return np.concatenate([resampler.push(signal), resampler.flush(length)], -1)
+    whole = np.concatenate([resampler.push(signal), resampler.flush(length)], -1)
+    return whole[:, :length]

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from speechbrain_fusion.inference.step import StepModel
+from speechbrain_fusion.nnet.options import check_sizes
 
 Samples = TypeVar("Samples", Tensor, np.ndarray)
 # Hops from which on states are copied, and do not hold the whole piece in memory.
@@ -73,9 +74,7 @@ class Stream:
     def __init__(
         self, system: nn.Module, batch: int = 1, block: int | None = None
     ) -> None:
-        for name, value in {"batch": batch, "block": block}.items():
-            if value is not None and value < 1:
-                raise ValueError(f"{name}: expected 1 or more, got {value}")
+        check_sizes(batch=batch, block=1 if block is None else block)
         self._model = system if isinstance(system, StepModel) else StepModel(system)
         self.batch = batch
         self.hop, self.latency = self._model.hop, self._model.latency
@@ -102,9 +101,9 @@ class Stream:
         Returns
         -------
         torch.Tensor or numpy.ndarray
-            As `x`, a tensor on the system's device; shape [batch, outputs, time], or
-            [outputs, time] or [time] where `x` is (with several outputs [outputs, time]
-            for both).
+            As `x`, but in the system's type, a tensor on its device; shape [batch,
+            outputs, time], or [outputs, time] or [time] where `x` is (with several
+            outputs [outputs, time] for both).
 
         Raises
         ------

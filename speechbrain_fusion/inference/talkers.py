@@ -163,15 +163,18 @@ class Talkers:
                 )
 
 
-def audible(signals: Tensor) -> Tensor:
+def audible(signals: Tensor, lengths: Tensor | None = None) -> Tensor:
     """Say of each item, [batch, channels, time], whether it is not silent: [batch].
+
+    Relative lengths [batch] tell what is not padding.
 
     Example
     -------
     >>> audible(torch.stack([torch.zeros(1, 9), torch.full((1, 9), 1e-6)]))
     tensor([False,  True])
     """
-    return signals.square().mean((1, 2)) >= SILENCE
+    power = signals.square().mean((1, 2))
+    return (power if lengths is None else power / lengths.to(power)) >= SILENCE
 
 
 def prominence(talkers: Tensor) -> Tensor:

@@ -18,11 +18,12 @@ from speechbrain_fusion.nnet import (
     TemporalConvNet,
     make_sharing,
 )
-from speechbrain_fusion.nnet.filterbank import ACTIVATIONS
-from speechbrain_fusion.nnet.options import check_option, choose
+from speechbrain_fusion.nnet.filterbank import ACTIVATIONS, BIASES
+from speechbrain_fusion.nnet.options import check_option, check_sizes, choose
 from speechbrain_fusion.nnet.padding import blank, own_samples, valid_steps
 from speechbrain_fusion.nnet.prelu import PReLU
-from speechbrain_fusion.nnet.shapes import check_axes
+from speechbrain_fusion.nnet.shapes import check_axes, check_lengths
+from speechbrain_fusion.nnet.sharing import SHARINGS
 from speechbrain_fusion.nnet.streaming import along, current_memory
 
 STAGES: dict[str, tuple[str, ...]] = {
@@ -89,6 +90,12 @@ class BinauralTasNet(nn.Module):
     eps : float
         Epsilon of the norms' variances.
 
+    Raises
+    ------
+    ValueError
+        If an option is unknown, a size below one or a window odd, or one ear alone is
+        to be fused; with an STFT, if N is no power of two.
+
     Example
     -------
     >>> model = BinauralTasNet(N=16, L=8, B=8, H=8, S=12, P=5, X=2, R=1)
@@ -124,7 +131,12 @@ class BinauralTasNet(nn.Module):
         super().__init__()
         self.ears, self.causal = ears, causal
         self.inputs = self.outputs = ears
+        check_sizes(N=N, L=L, B=B, H=H, S=S, P=P, X=X, R=R, ears=ears)
         stages = choose("fuse", fuse, STAGES)
+        if stages and share != "none" and ears < 2:
+            raise ValueError(f"fuse: expected 'none' for one ear, got {fuse!r}")
+        check_option("share", share, SHARINGS)
+        check_option("encoder_bias", encoder_bias, BIASES)
         check_option("encoder_activation", encoder_activation, ACTIVATIONS)
         self.mask_activation = choose("mask_activation", mask_activation, MASKS)
         rest = 1 / N if mask_activation == "softmax" else 0.5
@@ -149,7 +161,7 @@ class BinauralTasNet(nn.Module):
 
     @property
     def latency(self) -> int:
-        """Algorithmic latency in samples: the encoder's window."""
+        """Algorithmic latency in samples, if causal: the encoder's window."""
         return self.filterbank.window
 
     @property
@@ -179,9 +191,10 @@ class BinauralTasNet(nn.Module):
         Raises
         ------
         ValueError
-            If the input has another number of ears.
+            If the input has another number of ears, or the lengths another size.
         """
         check_axes(noisy, batch=None, ears=self.ears, time=None)
+        check_lengths(noisy, lengths)
         count = own_samples(noisy, lengths)
         latent, own = self.filterbank.analyze(blank(noisy, count))
         valid = self._valid_frames(latent, count)

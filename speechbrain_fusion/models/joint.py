@@ -204,6 +204,8 @@ def _check(mixture: Tensor, given: JointInputs) -> None:
             )
     if (given.noisier or given.remix) and given.added is None:
         raise ValueError("noisier, remix: expected added noise, got None")
+    if given.remix and given.clean is None:
+        raise ValueError("remix: expected clean clips, got None")
 
 
 def _places(mixture: Tensor, speech: Sequence[bool]) -> tuple[Tensor, Tensor]:

@@ -242,7 +242,7 @@ def _by_library(
 ) -> Tensor:
     """Process each item at one level and undo the delay of half a frame."""
     estimate, delay = torch.zeros_like(mixture), frame // 2
-    counts = valid_samples(mixture, lengths).expand(len(mixture)).tolist()
+    counts = valid_samples(mixture, lengths).tolist()
     for item, count in enumerate(counts):
         for channel, signal in enumerate(mixture[item, :, :count]):
             noisy = signal.double().cpu().numpy()

@@ -17,7 +17,7 @@ from speechbrain_fusion.nnet.level import to_unit_power
 from speechbrain_fusion.nnet.padding import blank_frames, own_samples
 from speechbrain_fusion.nnet.precision import single
 from speechbrain_fusion.nnet.resolutions import FFT_SIZES, MultiResolutionSTFT
-from speechbrain_fusion.nnet.shapes import check_lengths
+from speechbrain_fusion.nnet.shapes import check_axes, check_lengths
 from speechbrain_fusion.nnet.spectral_stack import SpectralStack
 
 
@@ -185,6 +185,7 @@ class SpeechAutoencoder(nn.Module):
         ValueError
             If the shapes do not fit.
         """
+        check_axes(signal, batch=None, time=None)
         check_lengths(signal, lengths)
         count = own_samples(signal, lengths)
         unit, _, spectrum, features, valid = encoder_input(self.stft, signal, count)

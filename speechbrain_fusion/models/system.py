@@ -24,7 +24,8 @@ class System(Protocol):
     causal : bool
         Whether no output sample depends on an input sample more than `latency` - 1
         samples later. A causal system has `latency`, its algorithmic latency in
-        samples, and `hop`, the samples from one of its frames to the next.
+        samples, and `hop`, the samples from one of its frames to the next. Any other
+        may have `hop` too: chunks of long signals then begin where its frames do.
 
     Example
     -------

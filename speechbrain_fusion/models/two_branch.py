@@ -147,6 +147,7 @@ class TwoBranchEnhancer(nn.Module):
             raise ValueError("normalize: expected false for a causal network")
         if blocks == "plain" and exchange and branches == "both":
             raise ValueError("exchange: expected false for plain blocks, without gates")
+        # the latency, if causal
         self.causal, self.latency = causal, fft_size
         self.exchange, self.detach_exchange = exchange, detach_exchange
         self.normalize = not causal if normalize is None else normalize

@@ -159,7 +159,9 @@ class UnifiedSeparator(nn.Module):
 
     A masker is called with features [batch, channels, frames] and each item's own
     number of frames [batch] or None, and returns [batch, masks, channels, frames]:
-    `DPRNNMasker`, `SepFormerMasker`, `ConvTasNetMasker` or one's own.
+    `DPRNNMasker`, `SepFormerMasker`, `ConvTasNetMasker` or one's own, which tells by
+    its attributes `masks` how many they are and, if so, `causal` that it hears no later
+    frame.
     Encoder and decoder compute in float32 inside autocast too: eight bits of a waveform
     are audible noise.
 
@@ -185,8 +187,8 @@ class UnifiedSeparator(nn.Module):
     Raises
     ------
     ValueError
-        If the kernel size is odd, or the initialization is unknown or needs more
-        channels.
+        If the kernel size is odd, the separation does not tell its number of masks, or
+        the initialization is unknown or needs more channels.
 
     Example
     -------
@@ -216,8 +218,13 @@ class UnifiedSeparator(nn.Module):
         if kernel_size < 2 or kernel_size % 2:
             raise ValueError(f"kernel_size: expected an even number, got {kernel_size}")
         self.kernel_size, self.stride = kernel_size, kernel_size // 2
+        # if causal
         self.latency = kernel_size
-        self.outputs: int = getattr(separation, "masks", 1)
+        masks: int | None = getattr(separation, "masks", None)
+        if masks is None:
+            name = type(separation).__name__
+            raise ValueError(f"separation: expected a number `masks` of {name}")
+        self.outputs = masks
         parts = [separation] if separation_only else [enhancement, separation]
         self.causal = all(getattr(part, "causal", False) for part in parts)
         self.detach_clean = detach_clean
@@ -274,7 +281,12 @@ class UnifiedSeparator(nn.Module):
         if mask.shape[1] != 1:
             raise ValueError(f"enhancement: expected one mask, got {mask.shape[1]}")
         enhanced = features * mask.squeeze(1)
-        separated = enhanced.unsqueeze(1) * self.separation(enhanced, frames)
+        masks = self.separation(enhanced, frames)
+        if masks.shape[1] != self.outputs:
+            raise ValueError(
+                f"separation: expected {self.outputs} masks, got {masks.shape[1]}"
+            )
+        separated = enhanced.unsqueeze(1) * masks
         return Separation(
             self.decode(separated, noisy.shape[-1], lengths),
             features,

@@ -86,8 +86,7 @@ class CompressedSTFT(nn.Module):
         """
         if count is None:
             return None
-        frames = (count + self.fft_size // 2 + self.hop - 2) // self.hop
-        return valid_steps(frames, self.frames(time))
+        return valid_steps(self.frames(count), self.frames(time))
 
     def analyze(self, signal: Tensor, count: Tensor | None = None) -> Tensor:
         """Compute compressed spectra.

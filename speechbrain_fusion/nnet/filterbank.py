@@ -88,10 +88,11 @@ def count_frames(samples: Tensor, size: int, hop: int) -> Tensor:
 class LearnedFilterbank(nn.Module):
     """Encoder and decoder of a TasNet: a strided convolution and its transpose.
 
-    They begin as an orthogonal transform and its inverse, so that without a ReLU a mask
-    that is `rest` everywhere returns the input, but for the first and the last half of
-    a window, which only one frame holds, at half its amplitude: learning starts near
-    it. All ears begin with the same filters, so that the product of their latents is a
+    They begin as an orthogonal transform and its inverse, so that without a ReLU, and
+    with as many filters as a window has samples or more, a mask that is `rest`
+    everywhere returns the input, but for the first and the last half of a window, which
+    only one frame holds, at half its amplitude: learning starts near it.
+    All ears begin with the same filters, so that the product of their latents is a
     local cross-correlation (ours: the papers name no initialization). Both compute in
     float32 inside autocast too: eight bits of a waveform are audible noise.
 

@@ -1,4 +1,4 @@
-"""Options that are given by name: what is not known is refused in one way."""
+"""Options by name, and sizes: what cannot be is refused in one way."""
 
 from collections.abc import Collection, Mapping
 from typing import TypeVar
@@ -32,6 +32,30 @@ def check_option(name: str, value: str, choices: Collection[str]) -> None:
     """
     if value not in choices:
         raise ValueError(f"{name}: expected one of {[*choices]}, got {value!r}")
+
+
+def check_sizes(**sizes: int) -> None:
+    """Refuse sizes of a network below one.
+
+    Arguments
+    ---------
+    **sizes : int
+        By their names, as in a YAML.
+
+    Raises
+    ------
+    ValueError
+        Naming the size.
+
+    Example
+    -------
+    >>> check_sizes(P=3, X=0)
+    Traceback (most recent call last):
+    ValueError: X: expected 1 or more, got 0
+    """
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{name}: expected 1 or more, got {size}")
 
 
 def choose(name: str, value: str, choices: Mapping[str, Choice]) -> Choice:

@@ -20,6 +20,7 @@ from speechbrain_fusion.nnet.convolution import (
     pointwise,
 )
 from speechbrain_fusion.nnet.normalization import ChannelNorm, GlobalNorm
+from speechbrain_fusion.nnet.options import check_sizes
 from speechbrain_fusion.nnet.prelu import PReLU
 from speechbrain_fusion.nnet.stepping import stepping
 
@@ -136,6 +137,11 @@ class TemporalConvNet(nn.Module):
     checkpointing : bool
         Trade time for memory: compute activations again for the gradient.
 
+    Raises
+    ------
+    ValueError
+        If there are no taps, blocks or repeats.
+
     Example
     -------
     >>> tcn = TemporalConvNet(16, 8, 8, 12, 3, blocks=2, repeats=2, ears=2)
@@ -159,6 +165,7 @@ class TemporalConvNet(nn.Module):
         checkpointing: bool = False,
     ) -> None:
         super().__init__()
+        check_sizes(kernel_size=kernel_size, blocks=blocks, repeats=repeats)
         self.checkpointing = checkpointing
         norm = ChannelNorm if causal else GlobalNorm
         pairs = 1 if share_norms else blocks * repeats

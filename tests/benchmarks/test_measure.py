@@ -1,8 +1,14 @@
 """What the benchmarks share."""
 
 import json
+from importlib.metadata import requires
+from pathlib import Path
 
+import numpy as np
 import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -67,7 +73,39 @@ def test_peer_that_is_missing_has_a_command_that_installs_it(load, monkeypatch):
     monkeypatch.setitem(peers.PEERS, "pyclarity", lacking)
     assert peers.find("pyclarity") is peers.version("pyclarity") is None
     found = peers.installation("pyclarity")
-    assert found.startswith("pip install --no-deps pyclarity==")
+    assert found == "pip install --no-deps -r benchmarks/peers.txt"
+
+
+def test_every_peer_is_in_what_its_command_installs(load):
+    peers = load("peers")
+    listed = (ROOT / "benchmarks" / "peers.txt").read_text()
+    required = [Requirement(x) for x in requires("speechbrain-fusion")]
+    extras = [{"extra": x} for x in ("", "export", "rooms")]
+    names = {
+        each.name
+        for each in required
+        if each.marker is None or any(map(each.marker.evaluate, extras))
+    }
+    for name, peer in peers.PEERS.items():
+        if "peers.txt" in peers.installation(name):
+            assert f"\n{peer.distribution}==" in listed
+        else:
+            assert peers.installation(name) == 'pip install -e ".[export,rooms]"'
+            assert peer.distribution in names
+
+
+def test_memory_is_what_is_added_after_a_higher_peak_too(measure):
+    size = 64
+    np.ones(2**20 * 3 * size, np.uint8)
+    rest = measure.watch_memory("cpu")
+    kept = np.ones(2**20 * size, np.uint8)
+    assert measure.peak_memory("cpu") - rest == pytest.approx(size, abs=8)
+    del kept
+    assert measure.peak_memory("cpu") - rest == pytest.approx(size, abs=8)
+
+
+def test_a_numbered_gpu_is_one(measure):
+    assert [measure.on_gpu(x) for x in ("cuda", "cuda:1", "cpu")] == [True, True, False]
 
 
 @pytest.mark.slow

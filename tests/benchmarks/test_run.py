@@ -135,7 +135,19 @@ def test_missing_peer_is_reported_with_what_installs_it(
     status, table, _ = run(file)
     assert status == 0
     assert "| one | a thing | small | 2.00 ms | TorchJD | missing |  |" in table
-    assert "- TorchJD is missing: `pip install --no-deps torchjd==" in table
+    assert "- TorchJD is missing: `pip install --no-deps -r bench" in table
+
+
+def test_what_lacked_a_peer_is_repeated_once_that_is_there(
+    run, load, declared, monkeypatch
+):
+    peers = load("peers")
+    there = peers.PEERS["NumPy"]
+    monkeypatch.setitem(peers.PEERS, "NumPy", peers.Peer("nowhere_at_all", "numpy"))
+    file = declared({"one": script()}, peers=["NumPy"])
+    assert "NumPy is missing" in run(file)[1]
+    monkeypatch.setitem(peers.PEERS, "NumPy", there)
+    assert "missing" not in run(file)[1]
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -190,7 +202,7 @@ def test_every_benchmark_runs_and_gives_rows(tmp_path):
     assert all(result["rows"] for result in results.values())
     table = (out / "table.md").read_text()
     for peer in ("pyclarity", "mir_eval"):
-        assert f"- {peer} is missing: `pip install --no-deps {peer}==" in table
+        assert f"- {peer} is missing: `pip install --no-deps -r bench" in table
         assert f"| {peer} | missing |  |" in table
     # ours is measured all the same
     assert results["mbstoi"]["rows"][0]["ours"] > 0

@@ -4,6 +4,7 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -183,6 +184,16 @@ def test_half_precision_can_be_written_at_once(tmp_path):
     folder = write_model(tmp_path / "model", path, network, FACTS, half=True)
     kinds = {x.dtype for x in torch.load(folder / "model.ckpt").values()}
     assert kinds == {torch.float16, torch.int64}
+
+
+def test_numbers_may_be_of_numpy_and_those_that_are_not_finite_are_none(tmp_path):
+    path, network = make_run(tmp_path, "mask")
+    means = {"noisy": np.float32(1.5), "enhanced": np.float64(3.0), "other": math.nan}
+    facts = {**FACTS, "metrics": {"snr": means}, "seed": np.int64(3)}
+    folder = write_model(tmp_path / "model", path, network, facts)
+    config = json.loads((folder / "config.json").read_text())
+    assert config["metrics"] == {"snr": {"noisy": 1.5, "enhanced": 3.0, "other": None}}
+    assert config["seed"] == 3
 
 
 @pytest.mark.parametrize(("value", "half"), [(1e5, True), (math.nan, False)])

@@ -1,5 +1,7 @@
 """Any length in constant memory: what comes out is what a whole file gives, or near."""
 
+import functools
+
 import hypothesis.strategies as st
 import pytest
 import torch
@@ -8,6 +10,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from speechbrain_fusion.inference.batches import process_padded
 from speechbrain_fusion.inference.long_audio import (
     CHUNK,
     OVERLAP,
@@ -180,6 +183,41 @@ def test_a_silent_channel_stays_silent_beside_another():
     out = process_array(Humming(), signals, RATE)
     assert not out[0].any()
     torch.testing.assert_close(out[1], signals[1] + 1.0)
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+def test_what_a_causal_system_makes_of_silence_does_not_depend_on_the_length(name):
+    system = SYSTEMS[name]().eval()
+    for parameter in system.parameters():
+        # biases too
+        torch.nn.init.normal_(parameter, 0.1, 0.1)
+    long = process_array(system, torch.zeros(system.inputs, SIZE + RATE), RATE)
+    short = process_batch(system, torch.zeros(1, system.inputs, SIZE - RATE))[0]
+    # what comes later is heard in the last window
+    own = slice(SIZE - RATE - system.latency)
+    torch.testing.assert_close(short[:, own], long[:, own], atol=1e-5, rtol=1e-4)
+
+
+def test_what_is_quiet_does_not_depend_on_the_padding():
+    system, loud = Through(), torch.randn(1, 1, 4000)
+    quiet = 1.3e-7 * torch.ones(1, 1, 400)
+    (alone,), (padded, _) = (
+        process_padded(system, x) for x in ([quiet], [quiet, loud])
+    )
+    assert torch.equal(alone, quiet)
+    assert torch.equal(padded, quiet)
+
+
+@pytest.mark.parametrize("samples", [SIZE - 1, SIZE + 1])
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_a_system_in_training_is_refused_whatever_the_length(name, samples):
+    system = SYSTEMS[name]().train()
+    before = {key: value.clone() for key, value in system.state_dict().items()}
+    signal = torch.randn(1, system.inputs, samples)
+    for process in (process_batch, functools.partial(process_array, rate=RATE)):
+        with pytest.raises(ValueError, match=r"in evaluation mode: call its eval\(\)"):
+            process(system, signal)
+    assert all(torch.equal(before[k], v) for k, v in system.state_dict().items())
 
 
 @pytest.mark.parametrize("name", [name for name in OTHERS if name != "dprnn"])

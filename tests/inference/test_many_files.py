@@ -98,6 +98,10 @@ def test_no_output_is_written_twice_nor_onto_another_input(tmp_path):
     )
     assert [path for path, _ in failures] == [a]
     assert b.read_bytes() == before
+    twice = process_files(Through(), RATE, [a, a], [tmp_path / "d.wav"] * 2)
+    assert [path for path, _ in twice] == [a]
+    two = [tmp_path / "e.wav", tmp_path / "f.wav"]
+    assert process_files(Through(), RATE, [a, a], two) == []
 
 
 def test_talkers_of_many_files_have_files_each(tmp_path):

@@ -89,6 +89,12 @@ def test_lengths_are_exact_and_nothing_is_given_too_early(rate, system, samples,
     assert np.concatenate(parts, -1).shape == signal.shape
 
 
+@pytest.mark.parametrize("rate", [8000, 16000])
+@pytest.mark.parametrize("length", [0, 50, 40000])
+def test_as_many_samples_as_are_asked_for(rate, length):
+    assert resample(np.ones((1, 10000)), 8000, rate, length).shape == (1, length)
+
+
 @pytest.mark.parametrize("block", [1, 100, 4410, 10**6])
 def test_blocks_of_any_size_give_the_same(block):
     signal = np.random.default_rng(0).standard_normal((3, 10000)).astype(np.float32)

@@ -224,6 +224,8 @@ def test_bf16_stays_near_single_precision(encoding):
         ("encoder_activation", "gelu", "linear.*relu"),
         ("mask_activation", "tanh", "softmax.*sigmoid.*relu"),
         ("output_activation", "relu", "linear.*tanh"),
+        ("share", "all", "product.*sum"),
+        ("encoder_bias", "all", "encoding.*mask.*none"),
     ],
 )
 def test_an_unknown_option_is_named_with_what_was_expected(option, value, expected):
@@ -237,9 +239,30 @@ def test_an_unpadded_stft_needs_a_window():
         model(torch.randn(1, 2, 31))
 
 
-def test_an_unknown_encoder_activation_is_refused_with_an_stft_too():
-    with pytest.raises(ValueError, match="encoder_activation: expected"):
-        BinauralTasNet(**SMALL, encoding="stft", encoder_activation="gelu")
+@pytest.mark.parametrize("option", ["encoder_activation", "encoder_bias", "share"])
+def test_an_unknown_option_is_refused_where_it_has_no_effect_too(option):
+    with pytest.raises(ValueError, match=f"{option}: expected"):
+        BinauralTasNet(**SMALL, encoding="stft", fuse="none", **{option: "gelu"})
+
+
+@pytest.mark.parametrize("size", [*SMALL, "ears"])
+def test_a_size_of_none_is_named(size):
+    with pytest.raises(ValueError, match=f"^{size}: expected 1 or more, got 0"):
+        BinauralTasNet(**{**SMALL, size: 0})
+
+
+def test_one_ear_has_nothing_to_fuse():
+    with pytest.raises(ValueError, match="fuse: expected 'none' for one ear"):
+        BinauralTasNet(**SMALL, ears=1)
+    model = BinauralTasNet(**SMALL, ears=1, fuse="none")
+    assert model(torch.randn(2, 1, 99)).shape == (2, 1, 99)
+
+
+def test_lengths_are_one_for_each_item():
+    model = BinauralTasNet(**SMALL)
+    for lengths in (torch.tensor([0.5]), torch.ones(3, 1)):
+        with pytest.raises(ValueError, match="expected 3 lengths, got shape"):
+            model(torch.randn(3, 2, 99), lengths)
 
 
 def test_mono_where_two_ears_are_needed_is_refused():

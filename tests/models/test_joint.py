@@ -148,6 +148,7 @@ BAD_INPUTS = {
     "clean": ({"clean": noise(2)}, r"clean: expected shape \(3, 2000\), got \(2, 2000"),
     "added": ({"added": noise(3, 9)}, r"added: expected shape \(3, 2000\), got \(3, 9"),
     "no noise": ({"added": None}, r"noisier, remix: expected added noise, got None"),
+    "no clean": ({"clean": None, "remix": True}, r"remix: expected clean clips, got"),
     "speech": ({"speech": [True]}, r"speech: expected 3 items, got 1"),
 }
 

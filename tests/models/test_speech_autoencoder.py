@@ -90,6 +90,11 @@ BAD_SPEECH = {
 }
 
 
+def test_the_autoencoder_takes_one_channel():
+    with pytest.raises(ValueError, match=r"expected \[batch, time\], got \(2, 1, 800"):
+        SpeechAutoencoder(**SPEECH)(torch.randn(2, 1, 800))
+
+
 @pytest.mark.parametrize(("options", "pattern"), BAD_SPEECH.values(), ids=BAD_SPEECH)
 def test_bad_options_of_the_autoencoder_are_named(options, pattern):
     with pytest.raises(ValueError, match=pattern):

@@ -107,6 +107,7 @@ def test_the_separation_masks_multiply_the_enhanced_features():
     class Constant(nn.Module):
         def __init__(self, *values):
             super().__init__()
+            self.masks = len(values)
             self.values, self.heard = torch.tensor(values).view(1, -1, 1, 1), None
 
         def forward(self, features, frames):
@@ -250,8 +251,21 @@ def test_wrong_arguments_are_named():
         UnifiedSeparator(masker("conv", 2), masker("conv", 2), 8)(torch.randn(1, 99))
 
 
+def test_a_masker_tells_how_many_masks_it_makes():
+    """Inference has to know how many talkers there are before it has heard any."""
+    untold = nn.Identity()
+    with pytest.raises(ValueError, match="separation: expected a number `masks` of Id"):
+        UnifiedSeparator(masker("conv", 1), untold, 8)
+    other = Half()
+    other.masks = 3
+    with pytest.raises(ValueError, match="separation: expected 3 masks, got 2"):
+        UnifiedSeparator(masker("conv", 1), other, 8)(torch.randn(1, 99))
+
+
 class Half(nn.Module):
     """A masker that gives each of two talkers half of everything."""
+
+    masks = 2
 
     def forward(self, features, frames=None):
         return features.new_full((len(features), 2, 1, 1), 0.5)

@@ -132,3 +132,10 @@ def test_gradients_are_clipped_once():
     torch.nn.utils.clip_grad_norm_(tcn.parameters(), 0.5)
     norm = torch.linalg.vector_norm(torch.cat([g.flatten() for g in gradients]))
     torch.testing.assert_close(norm, torch.tensor(0.5), rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("size", ["kernel_size", "blocks", "repeats"])
+def test_a_network_of_nothing_is_refused(size):
+    sizes = {"kernel_size": 3, "blocks": 2, "repeats": 2, size: 0}
+    with pytest.raises(ValueError, match=f"{size}: expected 1 or more, got 0"):
+        TemporalConvNet(6, 4, 5, 7, **sizes)
