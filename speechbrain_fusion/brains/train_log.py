@@ -24,6 +24,8 @@ class TrainLog(FileTrainLogger):
         The text.
     tensorboard : bool
         Whether to write for TensorBoard, to the folder `tensorboard` beside the text.
+    stage : str
+        A folder in there, so that the curves of two stages are not one.
 
     Raises
     ------
@@ -38,11 +40,13 @@ class TrainLog(FileTrainLogger):
     'epoch: 1 - train loss: 2.50\n'
     """
 
-    def __init__(self, save_file: Path | str, tensorboard: bool = False) -> None:
+    def __init__(
+        self, save_file: Path | str, tensorboard: bool = False, stage: str = ""
+    ) -> None:
         super().__init__(save_file)
         self.writer = None
         if tensorboard and if_main_process():
-            self.writer = _open(Path(save_file).parent / "tensorboard")
+            self.writer = _open(Path(save_file).parent / "tensorboard" / stage)
 
     def log_stats(
         self,

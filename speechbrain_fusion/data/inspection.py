@@ -14,6 +14,8 @@ from tqdm import tqdm
 from speechbrain_fusion.data.audio import SUFFIXES, AudioError, read
 from speechbrain_fusion.data.manifest import Entry
 
+# Seconds that a recording has at least: what is shorter is what is left of an error.
+SHORTEST = 0.001
 # Below this peak a file counts as silent: half a step of 16-bit audio.
 SILENCE = 0.5 / 2**15
 
@@ -100,6 +102,11 @@ def inspect(path: Path, lowest_rate: int, channels: int | None = 1) -> Entry:
         raise AudioError(f"{path}: rate {rate} Hz, expected at least {lowest_rate} Hz")
     if signal.size == 0:
         raise AudioError(f"{path}: empty, expected audio")
+    if signal.shape[1] < SHORTEST * rate:
+        raise AudioError(
+            f"{path}: {signal.shape[1]} samples, expected {1000 * SHORTEST:g} ms at "
+            "least"
+        )
     if not np.isfinite(signal).all():
         raise AudioError(f"{path}: holds NaN or infinite samples")
     if np.abs(signal).max() < SILENCE:

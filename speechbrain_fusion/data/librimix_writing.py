@@ -14,6 +14,7 @@ from speechbrain_fusion.data.batch import Example
 from speechbrain_fusion.data.demo import write_demo_corpus
 from speechbrain_fusion.data.dynamic_mixing import DynamicMixtures, Plan
 from speechbrain_fusion.data.folders import write_folder
+from speechbrain_fusion.data.inspection import audio_files
 from speechbrain_fusion.data.librimix_layout import (
     CLEAN,
     MIXTURE,
@@ -21,6 +22,7 @@ from speechbrain_fusion.data.librimix_layout import (
     part_of,
     source_folders,
 )
+from speechbrain_fusion.data.manifest import fingerprint
 from speechbrain_fusion.data.mixtures import speech_to_noise
 from speechbrain_fusion.data.recordings import NoiseSplit, prepare_recordings
 
@@ -87,6 +89,8 @@ def write_librimix(
 ) -> Path:
     """Write a small LibriMix of one's own recordings, unless it is there.
 
+    It is made anew where recordings were changed, came or went since.
+
     Arguments
     ---------
     folder : Path or str
@@ -118,12 +122,14 @@ def write_librimix(
         What `mixtures_folder` refuses.
     """
     source = Path(data_folder).resolve()
+    heard = [x for part in ("speech", "noise") for x in audio_files(source / part)]
 
     def write(new: Path) -> None:
         options = rate, talkers, mode, train_set, counts, noise_split
         _write_parts(new, source, *options)
 
     version = f"{VERSION} {source} {train_set} {dict(counts)}"
+    version += f" {fingerprint(heard, {})}"
     version += f" {dict(noise_split)}" if noise_split else ""
     write_folder(mixtures_folder(folder, rate, talkers, mode), MARKER, version, write)
     return Path(folder)

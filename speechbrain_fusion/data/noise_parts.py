@@ -21,6 +21,7 @@ from speechbrain_fusion.data.recordings import (
     SPLITS,
     NoiseSplit,
     names_given,
+    recording_name,
     split_noise,
 )
 
@@ -38,8 +39,8 @@ def find_noises(
     folder : Path or str
         Noises, or folders ``train``, ``valid`` and ``test`` of them.
     noise_split : mapping of str to list of str, optional
-        Names (without suffix) of the unseen noises of "valid" and "test". By default
-        every fifth file and the next one.
+        Names of the unseen noises of "valid" and "test", of files without suffix. By
+        default every fifth recording and the next one.
 
     Returns
     -------
@@ -201,4 +202,4 @@ def _stretch(path: Path, entry: Entry, first: int, end: int, kind: str) -> Entry
     samples = end - first
     seconds = round(samples / entry["rate"], 4)
     place = {"first": first, "samples": samples, "seconds": seconds}
-    return {**entry, **place, "name": path.stem, "kind": kind}
+    return {**entry, **place, "name": recording_name(path, Path()), "kind": kind}

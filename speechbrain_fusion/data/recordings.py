@@ -7,10 +7,13 @@
 Any rate from the wanted one up, one channel. Talkers are split by folder: without
 `speech/test` the talkers of `speech/valid` are the test talkers and every tenth talker
 of `speech/train` is kept for validation; of a talker in two splits a warning tells.
-Noises are split by file: by folder, by the `noise_split` given, or, without either,
-every fifth file for validation and the next one for test.
+Noises are split by recording, a file or the channels of one (see `recording`): by
+folder, by the `noise_split` given, or, without either, every fifth one for validation
+and the next one for test.
 """
 
+import itertools
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,7 +33,11 @@ LAYOUT = (
     "least, or noise_split)"
 )
 # Of what an entry holds: manifests of another version are built again.
-VERSION = 1
+VERSION = 2
+# Names of simultaneous channels
+CHANNEL = re.compile(r"ch\d+", re.IGNORECASE)
+# Of noises that are not split by folder or name, one after the other
+TURNS = ("train", "train", "train", "valid", "test")
 Files = dict[str, list[Path]]
 NoiseSplit = Mapping[str, Sequence[str]]
 
@@ -72,8 +79,8 @@ def prepare_recordings(
     segment : float
         Seconds that training takes from a recording: at least one must be as long.
     noise_split : mapping of str to list of str, optional
-        Names (without suffix) of the noises of "valid" and "test"; the others train.
-        Without any name it is as if not given.
+        Names (see `recording_name`) of the noises of "valid" and "test"; the others
+        train. Without any name it is as if not given.
     jobs : int
         Threads that read, -1 for one per core.
 
@@ -178,7 +185,7 @@ def talker(path: Path, folder: Path) -> str:
 
 
 def split_noise(folder: Path, noise_split: NoiseSplit | None = None) -> Files:
-    """Assign the files of `noise/` to splits.
+    """Assign the files of `noise/` to splits, recordings (see `recording`) as a whole.
 
     Raises
     ------
@@ -191,12 +198,41 @@ def split_noise(folder: Path, noise_split: NoiseSplit | None = None) -> Files:
         return {split: audio_files(folder / split) for split in SPLITS}
     paths = audio_files(folder)
     if noise_split is None:
+        places = [*dict.fromkeys(recording(path, folder) for path in paths)]
+        turn = dict(zip(places, itertools.cycle(TURNS), strict=False))
         return {
-            "train": [path for i, path in enumerate(paths) if i % 5 < 3],
-            "valid": paths[3::5],
-            "test": paths[4::5],
+            split: [path for path in paths if turn[recording(path, folder)] == split]
+            for split in SPLITS
         }
     return split_by_name(paths, noise_split, folder)
+
+
+def recording(path: Path, folder: Path) -> Path:
+    """Return a noise's file or, of the channels of one recording, their folder.
+
+    Channels are heard at the same time: no two splits may have them. They are in a
+    folder of their own as DEMAND's, ``ch01`` and so on.
+
+    Example
+    -------
+    >>> noises = Path("noise")
+    >>> [str(recording(noises / x, noises)) for x in ("hum.wav", "PARK/ch07.wav")]
+    ['noise/hum.wav', 'noise/PARK']
+    """
+    channel = CHANNEL.fullmatch(path.stem) and path.parent not in (folder, Path("."))
+    return path.parent if channel else path
+
+
+def recording_name(path: Path, folder: Path) -> str:
+    """Name a noise: its file without suffix or, of channels, their folder.
+
+    Example
+    -------
+    >>> recording_name(Path("noise/PARK/ch07.wav"), Path("noise"))
+    'PARK'
+    """
+    place = recording(path, folder)
+    return path.stem if place == path else place.name
 
 
 def split_by_name(
@@ -216,10 +252,11 @@ def split_by_name(
     >>> [path.name for path in split["train"]]
     ['a.wav']
     """
-    _check_noise_split(noise_split, {path.stem for path in paths}, folder)
+    names = {path: recording_name(path, folder) for path in paths}
+    _check_noise_split(noise_split, {*names.values()}, folder)
     named = {stem: split for split, stems in noise_split.items() for stem in stems}
     return {
-        split: [path for path in paths if named.get(path.stem, "train") == split]
+        split: [path for path in paths if named.get(names[path], "train") == split]
         for split in SPLITS
     }
 
@@ -249,7 +286,7 @@ def _manifest(
     return {
         str(path.relative_to(root)): {
             **described[path],
-            "name": path.stem,
+            "name": recording_name(path, root / "noise"),
             **(
                 {"talker": talker(path, root / "speech")}
                 if path.is_relative_to(root / "speech")

@@ -75,7 +75,8 @@ def ticks(low: float, high: float, least: int = 3) -> list[float]:
 
 def _multiples(low: float, high: float, step: float) -> list[float]:
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [round(number * step, 12) for number in range(first, last + 1)]
+    places = 3 - math.floor(math.log10(step))
+    return [round(number * step, places) for number in range(first, last + 1)]
 
 
 def around(values: Sequence[float], room: float = 0.06) -> tuple[float, float]:
@@ -96,13 +97,13 @@ def tick_text(value: float) -> str:
 
     Example
     -------
-    >>> tick_text(-0.25), tick_text(120000.0), tick_text(0.0005)
-    ('−0.25', '120k', '5e−4')
+    >>> tick_text(-0.25), tick_text(120000.0), tick_text(0.0005), tick_text(2e6)
+    ('−0.25', '120k', '5e−4', '2e6')
     """
     size = abs(value)
-    if size >= 10000:
+    if 10000 <= size < 1e6:
         return minus(f"{value / 1000:g}k")
-    if 0 < size < 0.001:
+    if size >= 1e6 or 0 < size < 0.001:
         mantissa, _, exponent = f"{value:e}".partition("e")
         return minus(f"{float(mantissa):g}e{int(exponent)}")
     return minus(f"{value:g}")

@@ -132,9 +132,9 @@ def best_epoch(history: History, select: str | None) -> int | None:
     Arguments
     ---------
     history : sequence of dict
-        The figures of each epoch.
+        The figures of each epoch; "chosen" is what decided, if that is known.
     select : str or None
-        What decided: a metric of the validation or "loss".
+        What it was: a metric of the validation or "loss".
 
     Returns
     -------
@@ -146,11 +146,12 @@ def best_epoch(history: History, select: str | None) -> int | None:
     >>> best_epoch([{"epoch": 1, "valid_snr": 3}, {"epoch": 2, "valid_snr": 2}], "snr")
     1
     """
-    name, lower = f"valid_{select}", select == LOSS
+    lower = select == LOSS
+    values = [x.get("chosen", x.get(f"valid_{select}")) for x in history]
     scored = [
         (-value if lower else value, int(figures["epoch"] or 0))
-        for figures in history
-        if (value := figures.get(name)) is not None and math.isfinite(value)
+        for figures, value in zip(history, values, strict=True)
+        if value is not None and math.isfinite(value)
     ]
     return max(scored)[1] if scored else None
 

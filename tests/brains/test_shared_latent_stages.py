@@ -133,12 +133,16 @@ def test_a_half_finished_epoch_is_no_better_than_a_finished_one(tmp_path):
     assert all((p == 1.0).all() for p in other.enhancer.speech.parameters())
 
 
-def test_a_stage_one_that_knows_the_mixtures_speech_is_refused(finished, tmp_path):
+@pytest.mark.parametrize("heard", ["clean_train", "clean_valid"])
+@pytest.mark.parametrize("mixed", ["speech_train", "speech_valid", "speech_test"])
+def test_a_stage_one_that_knows_the_mixtures_speech_is_refused(
+    finished, tmp_path, heard, mixed
+):
     first = tmp_path / "first"
     shutil.copytree(finished[0] / "save", first / "save")
     entry = {"file": "noisy.wav", "clean_file": "said.wav"}
-    write_manifest(first / "save/clean_train.json", {"a": {"file": "said.wav"}})
-    write_manifest(tmp_path / "second/save/speech_test.json", {"a": entry})
+    write_manifest(first / f"save/{heard}.json", {"a": {"file": "said.wav"}})
+    write_manifest(tmp_path / f"second/save/{mixed}.json", {"a": entry})
     brain = make_brain(
         tmp_path / "second",
         speech_checkpoint=str(first / "save/speech"),

@@ -24,6 +24,11 @@ def test_tensorboard_shows_the_same_figures_at_their_epochs(tmp_path):
             log.log_stats({"epoch": epoch, "lr": 0.5}, figures, {"loss": 1.0})
     board = events.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert set(board.Tags()["scalars"]) == {"lr", "conflict_noise/train", "loss/valid"}
+    TrainLog(tmp_path / "speech.txt", True, stage="speech").log_stats(
+        {"epoch": 1}, {"loss": 7.0}, verbose=False
+    )
+    stage = events.EventAccumulator(str(tmp_path / "tensorboard/speech")).Reload()
+    assert [x.value for x in stage.Scalars("loss/train")] == [7.0]
     points = [(x.step, x.value) for x in board.Scalars("conflict_noise/train")]
     assert points == [(1, 0.25), (2, 0.5), (3, 0.75)]
 

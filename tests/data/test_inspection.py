@@ -74,6 +74,15 @@ def test_the_wanted_channels_may_be_two(tmp_path):
     assert inspect(path, RATE, channels=2)["samples"] == 100
 
 
+def test_a_recording_of_a_few_samples_is_refused(tmp_path):
+    path = tmp_path / "rest.wav"
+    soundfile.write(path, np.full(RATE // 1000 - 1, 0.1), RATE)
+    with pytest.raises(AudioError, match=r"rest\.wav: \d+ samples, expected 1 ms"):
+        inspect(path, RATE)
+    soundfile.write(path, np.full(RATE // 1000, 0.1), RATE)
+    assert inspect(path, RATE)["samples"] == RATE // 1000
+
+
 def test_half_a_step_of_16_bits_counts_as_silence(tmp_path):
     path = tmp_path / "soft.wav"
     soundfile.write(path, np.full(100, 0.4 / 2**15), RATE, subtype="FLOAT")

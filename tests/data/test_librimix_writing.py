@@ -9,6 +9,7 @@ import soundfile
 from speechbrain_fusion.data.audio import AudioError
 from speechbrain_fusion.data.librimix import librimix_mixtures
 from speechbrain_fusion.data.librimix_writing import DEMO_COUNTS, write_librimix
+from tests.conftest import write_voice
 from tests.data.librimix_tree import read_table
 
 COUNTS = {"train": 3, "valid": 2, "test": 2}
@@ -102,6 +103,17 @@ def test_it_is_written_once_and_again_for_other_counts(recordings, tmp_path):
     assert not path.exists()
     write_librimix(root, recordings, COUNTS | {"valid": 1})
     assert path.exists()
+
+
+@pytest.mark.slow
+def test_it_is_written_again_for_other_recordings(recordings, tmp_path):
+    root = write_librimix(tmp_path / "mine", recordings, COUNTS)
+    before = [p.read_bytes() for p in sorted(root.rglob("train-360/s1/*.wav"))]
+    for number, path in enumerate(sorted(recordings.rglob("speech/*/*/*.wav"))):
+        write_voice(path, 2.0, 500 + number)
+    write_librimix(root, recordings, COUNTS)
+    after = [p.read_bytes() for p in sorted(root.rglob("train-360/s1/*.wav"))]
+    assert before != after
 
 
 def test_too_few_talkers_leave_nothing_behind(recordings, tmp_path):

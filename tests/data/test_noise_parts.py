@@ -98,9 +98,11 @@ def test_too_few_noises_for_every_split_are_refused_unless_named(tmp_path):
 
 
 def test_a_noise_too_short_to_be_shared_is_named(folder):
-    write(folder / "wind.wav", np.array([0.5, 0.5]), 16000)
+    path = folder / "wind.wav"
+    entry = {"file": str(path), "rate": 16000, "samples": 2, "seconds": 0.0001}
+    files = {"train": [path], "valid": [], "test": []}
     with pytest.raises(AudioError, match=r"wind\.wav: 2 samples, too short for"):
-        parts_of(folder, noise_split={"test": ["city"]})
+        noise_manifests(files, {path: entry})
 
 
 def test_parts_that_are_silent_are_listed(folder):

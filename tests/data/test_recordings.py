@@ -14,6 +14,7 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 
 from speechbrain_fusion.data.audio import AudioError
 from speechbrain_fusion.data.manifest import read_manifest
+from speechbrain_fusion.data.noise_parts import find_noises
 from speechbrain_fusion.data.recordings import (
     SPLITS,
     prepare_recordings,
@@ -215,6 +216,42 @@ def test_noises_without_a_rule_are_split_three_to_one_to_one(tmp_path, count):
     assert sorted(chain.from_iterable(found.values())) == paths
     assert found["valid"] == paths[3::5]
     assert found["test"] == paths[4::5]
+
+
+DEMAND = [f"{room}/ch{n:02}.wav" for room in "ABCDEF" for n in range(1, 4)]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (None, ["ABCF", "D", "E"]),
+        ({"valid": ["B"], "test": ["C", "F"]}, ["ADE", "B", "CF"]),
+    ],
+)
+def test_channels_of_one_recording_are_in_one_split(tmp_path, names, expected):
+    """They hold the same noise at the same time."""
+    paths = touched(tmp_path, *DEMAND)
+    found = split_noise(tmp_path, names)
+    rooms = ["".join(sorted({p.parent.name for p in found[x]})) for x in SPLITS]
+    assert rooms == expected
+    assert sorted(chain.from_iterable(found.values())) == paths
+    parts = find_noises(tmp_path, names)
+    assert {x: sorted(y) for x, y in parts.items()} == found
+
+
+def test_files_that_are_called_as_channels_are_files(tmp_path):
+    paths = touched(tmp_path, *(f"ch{n}.wav" for n in range(5)))
+    found = split_noise(tmp_path)
+    assert [len(found[x]) for x in SPLITS] == [3, 1, 1]
+    assert sorted(chain.from_iterable(found.values())) == paths
+
+
+def test_a_noise_of_channels_is_called_as_its_room(prepare, recordings):
+    channel = recordings / "noise" / "PARK" / "ch01.wav"
+    write_noise(channel, 1.0, 9)
+    split = {"valid": ["noise1"], "test": ["PARK"]}
+    manifest = read_manifest(prepare(noise_split=split)["noise_test"])
+    assert manifest["noise/PARK/ch01.wav"]["name"] == "PARK"
 
 
 @pytest.mark.parametrize(

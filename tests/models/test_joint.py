@@ -73,6 +73,44 @@ def test_amplitudes_alone_go_back_as_they_are():
     torch.testing.assert_close(cycle.mixture, model.decode_mixture(latent))
 
 
+def test_clean_clips_come_back_through_both_encoders():
+    model = make().eval()
+    joint = model(noise(), joint=inputs())
+    stft, clean = model.speech.stft, joint.clean
+    unit = to_unit_power(noise(3, seed=1), None)[0]
+    assert torch.equal(clean.signal, unit)
+    torch.testing.assert_close(clean.spectrum, stft.analyze(unit))
+    own = model.speech.encode(stft.features(unit))
+    torch.testing.assert_close(clean.latent, own)
+    decoded = model.speech.decode(model.latents(unit, unit)[1])
+    torch.testing.assert_close(clean.decoded.amplitude, decoded.amplitude)
+    signal = stft.synthesize(decoded.amplitude.unsqueeze(1) * decoded.phase, TIME)
+    torch.testing.assert_close(clean.estimate, signal)
+
+
+def test_latents_are_disturbed_in_training_alone():
+    def passes(mode):
+        model = make({"latent_noise": 1.0}).train(mode)
+        # batch norm would differ, too
+        for layer in model.modules():
+            if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm):
+                layer.eval()
+        found = [model(noise(), joint=inputs()) for _ in range(2)]
+        return [
+            (
+                joint.decoded.amplitude,
+                joint.mixture,
+                joint.cycle.mixture,
+                joint.clean.decoded.amplitude,
+                joint.clean.remixed.amplitude,
+            )
+            for joint in found
+        ]
+
+    assert all(map(torch.equal, *passes(False)))
+    assert not any(map(torch.equal, *passes(True)))
+
+
 def test_noise_is_added_as_the_mixture_hears_it():
     """At any level of both, and to the clean clip as to the mixture."""
     model = make().eval()

@@ -27,6 +27,7 @@ from speechbrain_fusion.report.page_charts import (
     around,
     line_chart,
     row_chart,
+    tick_text,
     ticks,
 )
 from speechbrain_fusion.report.page_conditions import binned, drawable
@@ -65,7 +66,8 @@ def test_text_that_is_put_together_is_escaped_again():
 
 
 @pytest.mark.parametrize(
-    ("low", "high"), [(0, 1), (-3.2, 7.9), (1e-5, 3e-5), (0, 123456), (-1, -0.99)]
+    ("low", "high"),
+    [(0, 1), (-3.2, 7.9), (1e-5, 3e-5), (0, 123456), (-1, -0.99), (1e-15, 3e-14)],
 )
 def test_ticks_are_round_inside_and_evenly_apart(low, high):
     found = ticks(low, high)
@@ -157,6 +159,30 @@ def test_of_losses_the_lowest_is_the_best():
     assert best_epoch(history, "loss") == 2
     assert best_epoch(history, "pesq") is None
     assert best_epoch([], None) is None
+
+
+def test_an_epoch_that_is_silent_on_some_items_is_not_the_best():
+    """What decided counts, not the mean of what could be scored."""
+    history = [
+        {"epoch": 1, "valid_snr": 3.0, "chosen": 3.0},
+        {"epoch": 2, "valid_snr": 8.0, "chosen": 8.0 - 1000.0},
+    ]
+    assert best_epoch(history, "snr") == 1
+    assert best_epoch([{**x, "chosen": -x["chosen"]} for x in history], "loss") == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (9999.0, "9999"),
+        (-15000.0, f"{MINUS}15k"),
+        (5e11, "5e11"),
+        (1e-14, f"1e{MINUS}14"),
+    ],
+)
+def test_values_at_an_axis_are_short(value, text):
+    assert tick_text(value) == text
 
 
 def test_names_that_are_others_for_most_items_are_not_drawn():
