@@ -21,6 +21,13 @@ logger.get_environment_description = functools.cache(logger.get_environment_desc
 torch.set_num_threads(1)
 
 
+# What tests know by name of the folder that SBF_REAL_DATA names
+REAL_DATA = (
+    *("speech/train", "speech/valid", "noise/ssn.flac"),
+    *(f"hrir/mit_kemar_normal_{x}" for x in ("horizontal_16k.npz", "pinna.sofa")),
+)
+
+
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)
@@ -32,6 +39,9 @@ def real_data() -> Path:
     folder = os.environ.get("SBF_REAL_DATA")
     if not folder:
         pytest.skip("SBF_REAL_DATA names no folder of real recordings")
+    for name in REAL_DATA:
+        if not Path(folder, name).exists():
+            pytest.skip(f"SBF_REAL_DATA: {folder} has no {name}")
     return Path(folder)
 
 

@@ -23,7 +23,8 @@ import types
 from pathlib import Path
 
 PROGRAM = """\
-#!{python} -ES
+#!/bin/sh
+"exec" "{python}" "-ES" "$0" "$@"
 import sys
 sys.path.insert(0, {here!r})
 import preloaded
@@ -42,7 +43,8 @@ STREAMS = (0, 1, 2)
 @functools.cache
 def programs() -> Path:
     """Return the folder of the programs; the server ends with this process."""
-    folder = Path(tempfile.mkdtemp(prefix="programs"))
+    # not where TMPDIR says: a socket's name has room for a hundred characters
+    folder = Path(tempfile.mkdtemp(prefix="programs", dir="/tmp"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     address = str(folder / "socket")
     for name, arguments in PROGRAMS.items():

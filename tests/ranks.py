@@ -30,7 +30,7 @@ def run_process(
 def torchrun(count: int, script: Path | str, arguments: Sequence, folder: Path) -> str:
     """Run a script as several processes from a folder, or show what it said."""
     # a deadlock must end: timeout tells the launcher, which ends its processes
-    command = ["timeout", "240", sys.executable, "-m", "torch.distributed.run"]
+    command = ["timeout", "600", sys.executable, "-m", "torch.distributed.run"]
     launcher = ["--standalone", f"--nproc_per_node={count}"]
     done = run_process([*command, *launcher, script, *arguments], folder)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

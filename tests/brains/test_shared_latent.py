@@ -52,6 +52,20 @@ def test_the_noisy_phase_is_scored_beside_the_decoded(finished):
     assert len({scores[x] for x in ("unprocessed", "enhanced", "noisy_phase")}) == 3
 
 
+def test_what_is_decoded_is_called_enhanced(tmp_path):
+    brain = make_brain(tmp_path)
+    brain.modules.eval()
+    batch = next(iter(brain.make_dataloader(datasets()["test"], sb.Stage.TEST)))
+    mixture, lengths = batch["mixture"].squeeze(1), batch.own_lengths
+    with torch.no_grad():
+        decoded = brain.compute_forward(batch, sb.Stage.TEST)
+        noisy = brain.reference_signals(batch, decoded)["noisy_phase"].squeeze(1)
+        model = brain.modules.enhancer
+        torch.testing.assert_close(decoded, model(mixture, lengths, noisy_phase=False))
+        torch.testing.assert_close(noisy, model(mixture, lengths, noisy_phase=True))
+    assert not torch.allclose(decoded, noisy)
+
+
 @pytest.mark.slow
 def test_stage_two_changes_nothing_of_stage_one(tmp_path, monkeypatch):
     brain = make_brain(tmp_path)

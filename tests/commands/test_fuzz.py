@@ -19,7 +19,16 @@ from tests.commands.conftest import RATE
 from tests.commands.shell import Ran, run
 
 Rng = np.random.Generator
-COMMANDS = ("enhance", "separate", "stream", "evaluate", "export", "report", "info")
+COMMANDS = (
+    "recipe",
+    "enhance",
+    "separate",
+    "stream",
+    "evaluate",
+    "export",
+    "report",
+    "info",
+)
 OPTIONS = (
     *("-o", "--output", "--model", "--device", "--quiet", "--trust", "-q"),
     *("--debug", "--channel", "--subtype", "--format", "--rate", "--channels"),

@@ -34,6 +34,12 @@ def test_a_copy_is_whole(name, here):
     files = copied(Path("new/mine"))
     assert {"train.py", "README.md", "compare.py", "compare.yaml"} <= files
     assert files == copied_from_checkout(name)
+    for file in files:
+        text = (find_recipes()[name] / file).read_text()
+        if not file.endswith(".md"):
+            # its own folder alone is another
+            own = text.replace(f"recipes/{name}/", "")
+            assert Path("new/mine", file).read_text() == own
     assert os.listdir("new") == ["mine"]
 
 

@@ -1,6 +1,4 @@
 import math
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -132,6 +130,17 @@ def test_emptied_cells_do_not_count(metric):
     ).all()
 
 
+def test_muting_an_ear_is_an_error_of_levels_and_has_no_delay():
+    """It is no way to a better score: an ear that holds nothing is 100 dB down."""
+    reference = source(200.0, 3.0)
+    estimate = reference.clone()
+    estimate[:, 0, 8000:] = 0
+    levels = ild_error(reference, estimate, RATE)
+    assert (levels > 0.45 * 60).all()
+    assert (levels < 0.6 * 100).all()
+    assert (itd_error(reference, estimate, RATE) < 30).all()
+
+
 @pytest.mark.parametrize("metric", ERRORS)
 def test_padding_does_not_matter(metric):
     reference = source(300.0)
@@ -178,15 +187,12 @@ def test_two_ears_are_asked_for(metric):
         ild(torch.zeros(2, 900), RATE)
 
 
-@pytest.fixture(scope="module")
-def talker():
+@pytest.fixture
+def talker(real_data):
     """Real speech through a measured head 75 degrees to the left."""
-    if "SBF_REAL_DATA" not in os.environ:
-        pytest.skip("SBF_REAL_DATA names no folder of recordings")
-    folder = Path(os.environ["SBF_REAL_DATA"])
-    path = min((folder / "speech" / "valid").glob("*/*.flac"))
+    path = min((real_data / "speech" / "valid").glob("*/*.flac"))
     speech, _ = soundfile.read(path, frames=4 * RATE)
-    head = np.load(folder / "hrir" / "mit_kemar_normal_horizontal_16k.npz")
+    head = np.load(real_data / "hrir" / "mit_kemar_normal_horizontal_16k.npz")
     response = head["ir"][head["azimuth_deg"].tolist().index(75)]
     return torch.from_numpy(scipy.signal.fftconvolve(speech[None], response, axes=-1))[
         None

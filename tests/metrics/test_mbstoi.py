@@ -1,6 +1,5 @@
 import json
 import math
-import os
 from pathlib import Path
 
 import numpy as np
@@ -210,14 +209,11 @@ def test_a_gpu_gives_the_same():
     torch.testing.assert_close(score.cpu(), mbstoi(clean, processed, RATE))
 
 
-def test_real_speech_scores_fall_with_noise():
-    if "SBF_REAL_DATA" not in os.environ:
-        pytest.skip("SBF_REAL_DATA names no folder of recordings")
-    folder = Path(os.environ["SBF_REAL_DATA"])
-    path = min((folder / "speech" / "valid").glob("*/*.flac"))
+def test_real_speech_scores_fall_with_noise(real_data):
+    path = min((real_data / "speech" / "valid").glob("*/*.flac"))
     speech, rate = soundfile.read(path, frames=3 * 16000)
-    noise, _ = soundfile.read(folder / "noise" / "ssn.flac", len(speech))
-    head = np.load(folder / "hrir" / "mit_kemar_normal_horizontal_16k.npz")
+    noise, _ = soundfile.read(real_data / "noise" / "ssn.flac", len(speech))
+    head = np.load(real_data / "hrir" / "mit_kemar_normal_horizontal_16k.npz")
     azimuths = head["azimuth_deg"].tolist()
     talker, interferer = (
         torch.from_numpy(scipy.signal.fftconvolve(x[None], head["ir"][i], axes=-1))

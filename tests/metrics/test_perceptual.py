@@ -1,7 +1,5 @@
 import math
-import os
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pesq as pesq_package
@@ -127,14 +125,13 @@ def test_pesq_names_its_rates():
 
 
 @pytest.mark.slow
-def test_real_speech_scores_fall_with_noise():
-    if "SBF_REAL_DATA" not in os.environ:
-        pytest.skip("SBF_REAL_DATA names no folder of recordings")
-    folder = Path(os.environ["SBF_REAL_DATA"])
-    path = min((folder / "speech" / "valid").glob("*/*.flac"))
+def test_real_speech_scores_fall_with_noise(real_data):
+    path = min((real_data / "speech" / "valid").glob("*/*.flac"))
     speech = torch.from_numpy(soundfile.read(path, frames=4 * RATE, dtype="float32")[0])
     noise = torch.from_numpy(
-        soundfile.read(folder / "noise" / "ssn.flac", len(speech), dtype="float32")[0]
+        soundfile.read(real_data / "noise" / "ssn.flac", len(speech), dtype="float32")[
+            0
+        ]
     )
     gains = speech.std() / noise.std() * torch.tensor([[0.1], [0.3], [1.0]])
     clean, noisy = speech.repeat(3, 1), speech + gains * noise

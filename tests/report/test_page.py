@@ -213,7 +213,7 @@ def test_configuration_versions_and_command_are_there_without_the_machine(page):
     command = "python recipes/binaural/train.py hparams/fusion.yaml --data_folder …/a/b"
     assert command in text
     assert "somebody" not in text
-    assert "/home" not in text
+    assert "/srv" not in text
 
 
 # -- audio -------------------------------------------------------------------------
