@@ -5,12 +5,15 @@ Run from the repository root, with ``espeak-ng`` on the path::
     python scripts/make_demo_speech.py
 
 Nothing here is random: the same espeak-ng gives the same samples, and a file that
-holds them already is left untouched (an Ogg stream's serial number is random).
+holds them already is left untouched (an Ogg stream's serial number is random). Nothing
+is written before all is spoken.
 """
 
 import csv
 import io
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +21,7 @@ import numpy as np
 import soundfile
 
 from speechbrain_fusion.data.audio import resample
+from speechbrain_fusion.data.files import written_whole
 
 FOLDER = Path(__file__).parents[1] / "speechbrain_fusion" / "data" / "demo_speech"
 RATE = 16000
@@ -242,24 +246,24 @@ def store(path: Path, signal: np.ndarray) -> None:
     if path.exists() and np.array_equal(decoded, soundfile.read(path)[0]):
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(encoded.getvalue())
+    with written_whole(path, "wb") as file:
+        file.write(encoded.getvalue())
 
 
 def make_utterance(
     split: str, name: str, talker: Talker, number: int, text: str
-) -> dict[str, object]:
-    """Synthesise and store one utterance; return its row of the manifest."""
+) -> tuple[dict[str, object], np.ndarray]:
+    """Synthesise one utterance; return its row of the manifest, and it."""
     signal = synthesise(talker, text)
     seconds = signal.size / RATE
     if not SHORTEST <= seconds <= LONGEST:
         raise ValueError(f"{name}: {seconds:.2f} s for {text!r}, expected 3 to 5 s")
     file = f"{split}/{name}/{name}_{number}.ogg"
-    store(FOLDER / file, signal)
     row = {"file": file, "split": split, "talker": name, "seconds": f"{seconds:.2f}"}
-    return row | talker._asdict() | {"text": text}
+    return row | talker._asdict() | {"text": text}, signal
 
 
-def make_split(split: str, first: int) -> list[dict[str, object]]:
+def make_split(split: str, first: int) -> list[tuple[dict[str, object], np.ndarray]]:
     """Make a split: its sentences are dealt out to its talkers in turn."""
     talkers, sentences = TALKERS[split], SENTENCES[split].strip().splitlines()
     rows = []
@@ -272,14 +276,19 @@ def make_split(split: str, first: int) -> list[dict[str, object]]:
 
 def main() -> None:
     """Make all splits, their manifest, and remove what an older run left."""
-    rows: list[dict[str, object]] = []
+    if shutil.which("espeak-ng") is None:
+        sys.exit("espeak-ng: no such program, expected it on the path")
+    made = []
     first = 1
     for split, talkers in TALKERS.items():
-        rows += make_split(split, first)
+        made += make_split(split, first)
         first += len(talkers)
+    for row, signal in made:
+        store(FOLDER / str(row["file"]), signal)
+    rows = [row for row, _ in made]
     for stale in {*FOLDER.rglob("*.ogg")} - {FOLDER / str(row["file"]) for row in rows}:
         stale.unlink()
-    with (FOLDER / "utterances.csv").open("w", encoding="utf-8", newline="") as file:
+    with written_whole(FOLDER / "utterances.csv") as file:
         writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

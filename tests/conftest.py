@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from hypothesis import settings
 from speechbrain.utils import logger
 from speechbrain.utils.importutils import LazyModule
 
@@ -19,6 +20,9 @@ LazyModule.__file__ = None
 logger.get_environment_description = functools.cache(logger.get_environment_description)
 # Tests run in parallel: one thread each is faster than all cores for each.
 torch.set_num_threads(1)
+# The same examples in every run, however busy the machine.
+settings.register_profile("same", deadline=None, derandomize=True, database=None)
+settings.load_profile("same")
 
 
 # What tests know by name of the folder that SBF_REAL_DATA names

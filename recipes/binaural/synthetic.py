@@ -294,8 +294,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         if len(set(values)) < len(values):
             parser.error(f"argument --{name}: a value is given twice")
     folder = options.output_folder
-    if folder.exists() and not folder.is_dir():
-        parser.error(f"argument --output_folder: {folder} is not a folder")
+    for place in (folder, *folder.parents):
+        if place.exists() and not place.is_dir():
+            parser.error(f"argument --output_folder: {place} is not a folder")
     options.correlations.sort()
     return options
 

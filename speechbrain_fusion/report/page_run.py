@@ -1,6 +1,5 @@
 """What a run has left in its folder, as the page shows it."""
 
-import ast
 import contextlib
 import csv
 import functools
@@ -369,22 +368,6 @@ def _listed(folder: Path, item: Mapping[str, Any]) -> Kept:
         if not path.resolve().is_relative_to(folder.resolve()):
             raise ValueError(f"{folder / INDEX}: {path} is not in its folder")
     return Kept(str(item["id"]), [*item.get("why", [])], files)
-
-
-def about_recipe(run: Run) -> str:
-    """Say what a run's recipe does, as its script does.
-
-    Example
-    -------
-    >>> from types import SimpleNamespace as Namespace
-    >>> about_recipe(Namespace(texts={"train.py": "'''Train it.'''"}))
-    'Train it.'
-    """
-    try:
-        text = ast.get_docstring(ast.parse(run.texts.get(SCRIPT, ""))) or ""
-    except (SyntaxError, ValueError):
-        return ""
-    return " ".join(text.split("\n\n")[0].split())
 
 
 def item_means(scores: Mapping[str, Sequence[float]]) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """What the page says of a run beside its players and figures."""
 
+import ast
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +9,7 @@ from speechbrain_fusion.metrics.info import metric_info
 from speechbrain_fusion.metrics.table import MEAN, SYSTEMS
 from speechbrain_fusion.report.page_audio import data_uri
 from speechbrain_fusion.report.page_html import Html, join, tag
-from speechbrain_fusion.report.page_run import Run, about_recipe, summary_systems
+from speechbrain_fusion.report.page_run import Run, summary_systems
 from speechbrain_fusion.report.page_scores import gain_class, scrolling
 from speechbrain_fusion.report.page_text import (
     direction,
@@ -21,6 +22,7 @@ from speechbrain_fusion.report.run_files import (
     ENVIRONMENT,
     GRADIENTS_FIGURE,
     LATENTS,
+    SCRIPT,
     SETTINGS,
     SUMMARY,
 )
@@ -54,6 +56,22 @@ def header(run: Run) -> Html:
             tag("ul", *(tag("li", fact) for fact in facts(run)), class_="facts"),
         ]
     )
+
+
+def about_recipe(run: Run) -> str:
+    """Say what a run's recipe does, as its script does.
+
+    Example
+    -------
+    >>> from types import SimpleNamespace as Namespace
+    >>> about_recipe(Namespace(texts={"train.py": "'''Train it.'''"}))
+    'Train it.'
+    """
+    try:
+        text = ast.get_docstring(ast.parse(run.texts.get(SCRIPT, ""))) or ""
+    except (SyntaxError, ValueError):
+        return ""
+    return " ".join(text.split("\n\n")[0].split())
 
 
 def facts(run: Run) -> list[str]:

@@ -137,11 +137,24 @@ def test_the_seed_changes_the_order(tmp_path):
     assert not torch.equal(*(parameters(train(brain)) for brain in brains))
 
 
-def test_bfloat16_trains_to_finite_parameters(tmp_path):
-    brain = train(make_brain(tmp_path, epochs=2, options={"precision": "bf16"}))
-    assert parameters(brain).isfinite().all()
-    first, last = brain.history.epochs
-    assert last["train_loss"] < first["train_loss"]
+@pytest.mark.parametrize("option", ["precision", "eval_precision"])
+def test_bfloat16_is_near_single_precision_and_not_the_same(option, tmp_path):
+    found = {}
+    for precision in ("fp32", "bf16"):
+        options = {"precision": "fp32", "eval_precision": "fp32", option: precision}
+        brain = train(make_brain(tmp_path / precision, epochs=2, options=options))
+        found[precision] = brain
+        first, last = brain.history.epochs
+        assert last["train_loss"] < first["train_loss"]
+    half, single = found["bf16"], found["fp32"]
+    assert parameters(half).isfinite().all()
+    figures = [
+        [x["valid_loss"] for x in each.history.epochs] for each in (half, single)
+    ]
+    assert figures[0] != figures[1]
+    assert figures[0] == pytest.approx(figures[1], rel=0.05, abs=0.05)
+    same = torch.equal(parameters(half), parameters(single))
+    assert same == (option == "eval_precision")
 
 
 def spoil(index, signals):

@@ -3,16 +3,11 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from speechbrain_fusion.data.scenes import BinauralScenes
 from tests.conftest import write_noise, write_voice
 from tests.data.daps_tree import write_daps, write_noises, write_spoken
 from tests.data.scenery import HEAD, Make, manifest
-
-# no test fails because the machine is busy
-settings.register_profile("patient", deadline=None)
-settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -117,6 +117,8 @@ def test_training_mixes_anew_and_the_test_stays_librimix(run_here, tmp_path, tre
     changes = {**folders, "mixture_counts": "{train: 4}"}
     run_here(make_arguments("small", tree, **changes))
     check_results(Path("out"))
+    written = {path.stem for path in tree.rglob("test/mix_both/*.wav")}
+    assert {row["id"] for row in read_rows("out/test_items.csv")} == written
 
 
 @pytest.mark.slow
@@ -170,6 +172,10 @@ OPTIONS = {
 def test_options(changes, run_here, tree):
     run_here(make_arguments("small", tree, **changes))
     check_results(Path("out"))
+    config = json.loads(Path("out/model/config.json").read_text())
+    assert config["causal"] == ("causal" in changes)
+    events = [*Path("out").glob("tensorboard/events*")]
+    assert bool(events) == ("tensorboard" in changes)
 
 
 @pytest.mark.slow

@@ -163,6 +163,7 @@ def test_command_writes_table_and_picture(tmp_path, capsys):
         (["--steps", "0"], "expected an integer from 1, got '0'"),
         (["--step", "9"], "unrecognized"),
         (["--output_folder", str(SCRIPT)], "is not a folder"),
+        (["--output_folder", str(SCRIPT / "x")], "is not a folder"),
     ],
 )
 def test_bad_options_give_one_error(arguments, message, capsys):

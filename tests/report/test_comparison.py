@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from speechbrain_fusion.metrics import compare_trainings
-from speechbrain_fusion.report import write_comparison
+from speechbrain_fusion.report import comparison, write_comparison
+from speechbrain_fusion.report.figures import import_pyplot
 
 METRICS = ("si_sdr", "ild_error")
 
@@ -72,6 +73,23 @@ def test_the_picture_is_written(tmp_path, tables):
     assert lines[-1].endswith("comparison.png")
     content = (tmp_path / "comparison.png").read_bytes()
     assert content.startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def test_the_picture_shows_the_differences_of_the_table(tmp_path, tables, monkeypatch):
+    kept = []
+    monkeypatch.setattr(comparison, "save_figure", lambda x, *_, **__: kept.append(x))
+    write_comparison(tmp_path, tables, METRICS, ["none"])
+    panel, other = kept[0].axes
+    names = [tick.get_text() for tick in panel.get_yticklabels()]
+    assert names == ["double", "sum"]
+    line, mean, dots = panel.lines[:3]
+    assert list(line.get_xdata()) == pytest.approx([2.0, 2.0])
+    assert list(mean.get_xdata()) == pytest.approx([2.0])
+    assert list(dots.get_xdata()) == pytest.approx([1.0, 2.0, 3.0])
+    assert list(panel.lines[4].get_xdata()) == pytest.approx([-1.0])
+    assert panel.get_xlabel().endswith("→")
+    assert other.get_xlabel().endswith("←")
+    import_pyplot().close(kept[0])
 
 
 def test_one_training_has_no_spread(tmp_path, tables):
