@@ -69,6 +69,7 @@ def noise_manifests(
     files: Mapping[str, Sequence[Path]],
     described: Mapping[Path, Entry],
     shares: Sequence[float] = SHARES,
+    folder: Path | str = ".",
 ) -> dict[str, Manifest]:
     """Say which stretch of which noise belongs to which split.
 
@@ -80,6 +81,8 @@ def noise_manifests(
         What `inspect` says of each.
     shares : sequence of float
         Parts of a seen noise that train, validate and test.
+    folder : Path or str
+        Where they were looked for, which names channels (`recording_name`).
 
     Returns
     -------
@@ -108,18 +111,18 @@ def noise_manifests(
         )
     manifests: dict[str, Manifest] = {split: {} for split in SPLITS}
     for path in files["train"]:
-        entry = described[path]
+        entry = {**described[path], "name": recording_name(path, Path(folder))}
         ends = [round(x * entry["samples"]) for x in itertools.accumulate(shares)]
         for split, first, end in zip(SPLITS, [0, *ends], ends, strict=False):
             if first == end:
                 raise AudioError(
                     f"{path}: {entry['samples']} samples, too short for {split}'s share"
                 )
-            manifests[split][str(path)] = _stretch(path, entry, first, end, SEEN)
+            manifests[split][str(path)] = _stretch(entry, first, end, SEEN)
     for split in ("valid", "test"):
         for path in files[split]:
-            entry = described[path]
-            whole = _stretch(path, entry, 0, entry["samples"], UNSEEN)
+            entry = {**described[path], "name": recording_name(path, Path(folder))}
+            whole = _stretch(entry, 0, entry["samples"], UNSEEN)
             manifests[split][str(path)] = whole
     return manifests
 
@@ -198,8 +201,8 @@ def prove_apart_in_time(noises: Mapping[str, Iterable[Entry]]) -> None:
     refuse_all(leaks, "stretches of noise on two sides")
 
 
-def _stretch(path: Path, entry: Entry, first: int, end: int, kind: str) -> Entry:
+def _stretch(entry: Entry, first: int, end: int, kind: str) -> Entry:
     samples = end - first
     seconds = round(samples / entry["rate"], 4)
     place = {"first": first, "samples": samples, "seconds": seconds}
-    return {**entry, **place, "name": recording_name(path, Path()), "kind": kind}
+    return {**entry, **place, "kind": kind}

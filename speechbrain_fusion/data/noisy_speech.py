@@ -172,7 +172,8 @@ def prepare_noisy_speech(
         If a manifest cannot be written, naming it. Those of before stay.
     """
     speech = _speech(data_folder, recordings, test_speakers)
-    noises = find_noises(noise_folder or Path(str(recordings), "noise"), noise_split)
+    folder = noise_folder or Path(str(recordings), "noise")
+    noises = find_noises(folder, noise_split)
     names = [f"{kind}_{split}" for kind in ("speech", "noise") for split in SPLITS]
     files = sorted(
         {x for found in (speech, noises) for each in found.values() for x in each}
@@ -182,7 +183,7 @@ def prepare_noisy_speech(
 
     def build() -> dict[str, Manifest]:
         described = dict(zip(files, inspect_all(files, rate, jobs=jobs), strict=True))
-        parts = noise_manifests(noises, described, noise_shares)
+        parts = noise_manifests(noises, described, noise_shares, folder)
         refuse_silent(parts)
         contents = {f"noise_{split}": part for split, part in parts.items()}
         root = None if recordings is None else Path(recordings, "speech")

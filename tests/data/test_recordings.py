@@ -14,10 +14,11 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 
 from speechbrain_fusion.data.audio import AudioError
 from speechbrain_fusion.data.manifest import read_manifest
-from speechbrain_fusion.data.noise_parts import find_noises
+from speechbrain_fusion.data.noise_parts import find_noises, noise_manifests
 from speechbrain_fusion.data.recordings import (
     SPLITS,
     prepare_recordings,
+    recording_name,
     split_noise,
     split_speech,
     talker,
@@ -237,12 +238,18 @@ def test_channels_of_one_recording_are_in_one_split(tmp_path, names, expected):
     assert sorted(chain.from_iterable(found.values())) == paths
     parts = find_noises(tmp_path, names)
     assert {x: sorted(y) for x, y in parts.items()} == found
+    entry = {"rate": 8000, "samples": 100, "seconds": 0.0125}
+    described = {path: {**entry, "file": str(path)} for path in paths}
+    made = noise_manifests(parts, described, folder=tmp_path)
+    called = {Path(x["file"]).parent.name: x["name"] for x in made["test"].values()}
+    assert set(called.items()) == {(room, room) for room in "ABCDEF" if room in called}
 
 
 def test_files_that_are_called_as_channels_are_files(tmp_path):
     paths = touched(tmp_path, *(f"ch{n}.wav" for n in range(5)))
     found = split_noise(tmp_path)
     assert [len(found[x]) for x in SPLITS] == [3, 1, 1]
+    assert [recording_name(path, tmp_path) for path in paths] == [p.stem for p in paths]
     assert sorted(chain.from_iterable(found.values())) == paths
 
 
