@@ -83,7 +83,7 @@ def align(
     """
     check_pair(reference, estimate, lengths)
     count = valid_samples(reference, lengths)
-    valid = valid_steps(count, reference.shape[-1])
+    valid = None if lengths is None else valid_steps(count, reference.shape[-1])
     pair = [blank_frames(signal, valid) for signal in (reference, estimate)]
     count = count.view(-1, *[1] * (reference.dim() - 2))
     if zero_mean:

@@ -1,18 +1,41 @@
 """SNR and SI-SDR as they are reported: float64, per item and ear, without floors."""
 
+import functools
+import itertools
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
+from torch.linalg import vecdot
 
-from speechbrain_fusion.losses.signal import align
+from speechbrain_fusion.losses.signal import align, check_pair
 
 # Mean power, -200 dB re full scale: rounding left by taking out a mean is below it.
 SILENCE = 1e-20
+# Samples: 0.5 MiB in float64
+AT_ONCE = 2**16
 
 
 def _ratio(target: Tensor, error: Tensor, *powers: Tensor) -> Tensor:
     decibel = 10 * torch.log10(target / error)
     audible = torch.stack([power > SILENCE for power in powers]).all(0)
     return torch.where(audible, decibel, torch.nan)
+
+
+def _piecewise(
+    score: Callable[[Tensor, Tensor, Tensor | None], Tensor],
+    reference: Tensor,
+    estimate: Tensor,
+    lengths: Tensor | None,
+) -> Tensor:
+    """Score a batch, on a processor as many items at once as its cache holds."""
+    check_pair(reference, estimate, lengths)
+    items = max(1, AT_ONCE // max(1, reference[:1].numel()))
+    if reference.device.type != "cpu" or len(reference) <= items:
+        return score(reference, estimate, lengths)
+    shares = itertools.repeat(None) if lengths is None else lengths.split(items)
+    parts = zip(reference.split(items), estimate.split(items), shares, strict=False)
+    return torch.cat([score(*part) for part in parts])
 
 
 def snr(reference: Tensor, estimate: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -44,9 +67,14 @@ def snr(reference: Tensor, estimate: Tensor, lengths: Tensor | None = None) -> T
     >>> snr(reference, 0.9 * reference).round(decimals=3)
     tensor([[20., 20.]], dtype=torch.float64)
     """
+    return _piecewise(_snr, reference, estimate, lengths)
+
+
+def _snr(reference: Tensor, estimate: Tensor, lengths: Tensor | None) -> Tensor:
     s, y, count = align(reference.double(), estimate.double(), lengths)
-    target, error = s.square().sum(-1) / count, (y - s).square().sum(-1) / count
-    return _ratio(target, error, target, y.square().sum(-1) / count)
+    rest = y - s
+    target, error = vecdot(s, s) / count, vecdot(rest, rest) / count
+    return _ratio(target, error, target, vecdot(y, y) / count)
 
 
 def si_sdr(
@@ -90,8 +118,17 @@ def si_sdr(
     >>> si_sdr(reference, 5 * (reference + noise)).round(decimals=3)
     tensor([20.], dtype=torch.float64)
     """
+    score = functools.partial(_si_sdr, zero_mean=zero_mean)
+    return _piecewise(score, reference, estimate, lengths)
+
+
+def _si_sdr(
+    reference: Tensor, estimate: Tensor, lengths: Tensor | None, zero_mean: bool
+) -> Tensor:
     s, y, count = align(reference.double(), estimate.double(), lengths, zero_mean)
-    power = s.square().sum(-1)
-    scaled = ((s * y).sum(-1) / power).unsqueeze(-1) * s
-    target, error = scaled.square().sum(-1), (y - scaled).square().sum(-1)
-    return _ratio(target, error, power / count, y.square().sum(-1) / count)
+    power, product = vecdot(s, s), vecdot(s, y)
+    # how much of the reference is in the estimate
+    gain = product / power
+    rest = torch.addcmul(y, s, gain.unsqueeze(-1), value=-1)
+    target, error = gain * product, vecdot(rest, rest)
+    return _ratio(target, error, power / count, vecdot(y, y) / count)

@@ -58,6 +58,24 @@ def test_a_constant_is_silence_for_si_sdr():
     assert values.isnan().all()
 
 
+@pytest.mark.parametrize("metric", [si_sdr, snr])
+def test_a_large_batch_is_scored_as_its_items_are(metric):
+    reference, noise = torch.randn(2, 7, 2, 20000)
+    estimate = reference + torch.logspace(-2, 1, 7)[:, None, None] * noise
+    lengths = torch.linspace(0.3, 1.0, 7)
+    for shares in (None, lengths):
+        values = metric(reference, estimate, shares)
+        each = [
+            metric(
+                reference[[n]], estimate[[n]], None if shares is None else shares[[n]]
+            )
+            for n in range(7)
+        ]
+        torch.testing.assert_close(values, torch.cat(each), rtol=1e-12, atol=1e-12)
+    with pytest.raises(ValueError, match="7 lengths"):
+        metric(reference, estimate, lengths[:1])
+
+
 def test_shapes_are_checked():
     with pytest.raises(ValueError, match="differ in shape"):
         si_sdr(torch.zeros(1, 9), torch.zeros(2, 9))
