@@ -70,8 +70,8 @@ def commit() -> str:
 class OtherWork:
     """How many cores other work keeps busy, from now on.
 
-    Linux counts what all processes take; what this one and its children took is
-    subtracted.
+    Linux counts what all processes take, and what the host of a virtual machine gives
+    to others; what this one and its children took is subtracted.
     """
 
     def __init__(self) -> None:
@@ -82,8 +82,8 @@ class OtherWork:
         path = Path("/proc/stat")
         if not path.is_file():
             return None
-        user, nice, system, *_ = map(int, path.read_text().split()[1:8])
-        busy = (user + nice + system) / os.sysconf("SC_CLK_TCK")
+        user, nice, system, *_, stolen = map(int, path.read_text().split()[1:9])
+        busy = (user + nice + system + stolen) / os.sysconf("SC_CLK_TCK")
         kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
         used = [resource.getrusage(kind) for kind in kinds]
         own = sum(each.ru_utime + each.ru_stime for each in used)

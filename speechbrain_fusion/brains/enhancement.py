@@ -339,7 +339,8 @@ class EnhancementBrain(OrderedBrain):
         update_learning_rate(self.optimizer, next_rate)
         if hasattr(self.hparams.epoch_counter, "update_metric"):
             self.hparams.epoch_counter.update_metric(-worse)
-        self._log(epoch, rate, chosen, {LOSS: loss, **terms, **scores})
+        self.history.record(epoch, chosen=chosen)
+        self._log(epoch, rate, {LOSS: loss, **terms, **scores})
         if self.checkpointer is not None:
             best = {f"{k}s": [name] for k, name in self.best_checkpoint().items()}
             self.checkpointer.save_and_keep_only(
@@ -355,12 +356,10 @@ class EnhancementBrain(OrderedBrain):
             )
         return loss
 
-    def _log(
-        self, epoch: int, rate: float, chosen: float, valid: dict[str, float]
-    ) -> None:
+    def _log(self, epoch: int, rate: float, valid: dict[str, float]) -> None:
         """Record an epoch in the history and in upstream's log."""
         figures = {f"valid_{name}": float(value) for name, value in valid.items()}
-        self.history.record(epoch, lr=rate, chosen=chosen, **figures)
+        self.history.record(epoch, lr=rate, **figures)
         train = {
             name.removeprefix("train_"): value
             for name, value in self.history.epochs[-1].items()

@@ -1,5 +1,4 @@
 import csv
-import functools
 import json
 import math
 
@@ -9,7 +8,7 @@ import torch
 
 from speechbrain_fusion.brains import LinearDecay, enhancement
 from speechbrain_fusion.losses import si_sdr_loss
-from speechbrain_fusion.metrics import pesq, si_sdr, snr
+from speechbrain_fusion.metrics import si_sdr
 from tests.brains import toy
 from tests.brains.common import Killed, die_at, parameters
 from tests.brains.toy import Forgetful, ToyScenes, make_brain, train
@@ -270,52 +269,6 @@ def test_evaluation_alone_repeats_the_table_and_the_history(tmp_path):
     assert [(tmp_path / name).read_bytes() for name in names] == before
 
 
-def test_an_unknown_criterion_is_refused_before_training(tmp_path):
-    with pytest.raises(ValueError, match=r"select: expected one of .*'si_sdr'.*'pesq'"):
-        make_brain(tmp_path, select="pesq")
-
-
-def test_the_lowest_validation_loss_can_decide(tmp_path, monkeypatch):
-    brain = make_brain(tmp_path, epochs=3, select="loss", valid_metrics={})
-    losses, decide = iter([2.0, 1.0, 3.0]), brain._decide
-    states = []
-
-    def decide_so(epoch, loss, **terms):
-        states.append([p.detach().clone() for p in brain.modules.parameters()])
-        decide(epoch, next(losses), **terms)
-
-    monkeypatch.setattr(brain, "_decide", decide_so)
-    train(brain)
-    assert [x["valid_loss"] for x in brain.history.epochs] == [2.0, 1.0, 3.0]
-    brain.on_evaluate_start(**brain.best_checkpoint())
-    for found, expected in zip(brain.modules.parameters(), states[1], strict=True):
-        assert torch.equal(found, expected)
-
-
-def test_a_metric_that_gives_several_can_decide_by_each(tmp_path):
-    def levels(reference, estimate, lengths=None):
-        scored = reference, estimate, lengths
-        return {"si_sdr": si_sdr(*scored), "snr": snr(*scored)}
-
-    choice = {"select": "snr", "valid_metrics": {"levels": levels}}
-    brain = train(make_brain(tmp_path, epochs=2, **choice))
-    best = brain.checkpointer.find_checkpoint(max_key="snr")
-    assert best.meta["snr"] == max(x["valid_snr"] for x in brain.history.epochs)
-    with pytest.raises(ValueError, match=r"select: .*\['si_sdr', 'snr'\].*'levels'"):
-        make_brain(tmp_path / "next", **{**choice, "select": "levels"})
-
-
-def test_what_validation_cannot_compute_is_said_before_training(tmp_path):
-    metrics = {"pesq": functools.partial(pesq, rate=11025)}
-    with pytest.raises(ValueError, match=r"PESQ knows 8000 .*got 11025"):
-        make_brain(tmp_path, select="pesq", valid_metrics=metrics)
-
-
-def test_a_metric_cannot_be_named_as_the_loss(tmp_path):
-    with pytest.raises(ValueError, match="valid_metrics: expected no metric named los"):
-        make_brain(tmp_path, select="loss", valid_metrics={"loss": si_sdr_loss})
-
-
 @pytest.mark.slow
 def test_published_figures_are_printed_as_others(tmp_path, capsys):
     published = {"published": {"SSE": {"pesq": [1.3]}}, "published_for": ["0 dB"]}
@@ -402,21 +355,3 @@ def test_the_name_of_the_sum_is_none_of_a_loss(tmp_path):
     names = {"losses": {"loss": si_sdr_loss, "snr": si_sdr_loss}}
     with pytest.raises(ValueError, match="losses: loss is what their sum is called"):
         make_brain(tmp_path, **names, loss_weights={"loss": 1.0, "snr": 1.0})
-
-
-def test_an_epoch_that_is_silent_on_some_items_is_not_the_best(tmp_path, monkeypatch):
-    """However well it does on the others."""
-    epochs = iter([[1.0, 1.0], [90.0, math.nan], [0.5, 0.5]])
-    brain = make_brain(tmp_path, epochs=3)
-
-    def judge():
-        brain.table = brain._new_table()
-        for system, values in (("unprocessed", [0.0, 0.0]), ("enhanced", next(epochs))):
-            scores = {"si_sdr": torch.tensor(values).unsqueeze(1).expand(2, 2)}
-            brain.table.add(system, ["a", "b"], [{}, {}], scores)
-
-    monkeypatch.setattr(brain, "_merge_tables", judge)
-    train(brain)
-    assert [epoch["valid_si_sdr"] for epoch in brain.history.epochs] == [1.0, 90.0, 0.5]
-    chosen = brain.checkpointer.find_checkpoint(max_key="si_sdr")
-    assert chosen.meta["epoch"] == 1

@@ -277,3 +277,19 @@ def test_bytes_come_back_in_their_container():
     assert len(process_bytes(Bands(), RATE, content(tones()))) == 2
     with pytest.raises(AudioError, match="audio data: empty, expected an audio file"):
         process_bytes(Through(), RATE, b"")
+
+
+@pytest.mark.parametrize(
+    ("options", "sizes"),
+    [
+        ({}, [11680]),
+        ({"chunk": 1.0}, [8000, 8000]),
+        ({"chunk": 0.5}, [4000, 4000, 4000, 4000]),
+        ({"chunk": 0.5, "overlap": 0.02}, [4000, 4000, 4000]),
+    ],
+)
+def test_files_are_heard_in_the_chunks_that_are_asked_for(options, sizes, tmp_path):
+    soundfile.write(tmp_path / "a.wav", 0.1 * np.ones(11680), 8000)
+    system = Through()
+    process_file(system, 8000, tmp_path / "a.wav", tmp_path / "b.wav", **options)
+    assert [shape[-1] for shape in system.calls] == sizes

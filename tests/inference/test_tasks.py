@@ -16,12 +16,10 @@ from speechbrain_fusion.inference import (
     load,
 )
 from speechbrain_fusion.inference import model as base
-from speechbrain_fusion.inference.audio_files import process_file
 from speechbrain_fusion.inference.batches import process_padded
 from speechbrain_fusion.inference.long_audio import process_array
 from speechbrain_fusion.models import BinauralTasNet
 from tests.inference.model_folders import RATE, TASKS, YAMLS, make_folder, make_run
-from tests.inference.stub_systems import Through
 
 
 class Wire(nn.Module):
@@ -387,22 +385,6 @@ def test_items_of_a_batch_keep_their_ends_in_low_precision(kind):
         short, _ = process_padded(system, signals)
         alone = system.process(signals[0])
     assert short[..., -12:].abs().amax() > 0.1 * alone[..., -12:].abs().amax()
-
-
-@pytest.mark.parametrize(
-    ("options", "sizes"),
-    [
-        ({}, [11680]),
-        ({"chunk": 1.0}, [8000, 8000]),
-        ({"chunk": 0.5}, [4000, 4000, 4000, 4000]),
-        ({"chunk": 0.5, "overlap": 0.02}, [4000, 4000, 4000]),
-    ],
-)
-def test_files_are_heard_in_the_chunks_that_are_asked_for(options, sizes, tmp_path):
-    soundfile.write(tmp_path / "a.wav", 0.1 * np.ones(11680), 8000)
-    system = Through()
-    process_file(system, 8000, tmp_path / "a.wav", tmp_path / "b.wav", **options)
-    assert [shape[-1] for shape in system.calls] == sizes
 
 
 @pytest.mark.parametrize("options", [{"chunk": math.nan}, {"overlap": math.inf}])
