@@ -1,7 +1,6 @@
 """What the benchmarks share: options, clocks, interleaved rounds, memory, rows."""
 
 import argparse
-import contextlib
 import itertools
 import json
 import math
@@ -100,9 +99,12 @@ def watch_memory(device: str) -> float:
     if on_gpu(device):
         torch.cuda.reset_peak_memory_stats(device)
         return 0.0
-    with contextlib.suppress(OSError):
+    try:
         # Linux sets the peak to what is in use
         (PROCESS / "clear_refs").write_text("5")
+    except OSError:
+        # where it may not, what is added until the old peak is not seen
+        return _resident("VmHWM")
     return _resident("VmRSS")
 
 
