@@ -14,7 +14,7 @@ from tqdm import tqdm
 from speechbrain_fusion.data.audio import SUFFIXES, AudioError, read
 from speechbrain_fusion.data.manifest import Entry
 
-# Seconds that a recording has at least: what is shorter is what is left of an error.
+# Seconds that a recording has at least: a few samples are no sound to learn from.
 SHORTEST = 0.001
 # Below this peak a file counts as silent: half a step of 16-bit audio.
 SILENCE = 0.5 / 2**15

@@ -283,14 +283,14 @@ def _manifest(
     paths: list[Path], described: Mapping[Path, Entry], root: Path
 ) -> Manifest:
     """Key the files by their place below the root."""
+    speech, noise = root / "speech", root / "noise"
     return {
         str(path.relative_to(root)): {
             **described[path],
-            "name": recording_name(path, root / "noise"),
             **(
-                {"talker": talker(path, root / "speech")}
-                if path.is_relative_to(root / "speech")
-                else {}
+                {"name": path.stem, "talker": talker(path, speech)}
+                if path.is_relative_to(speech)
+                else {"name": recording_name(path, noise)}
             ),
         }
         for path in paths

@@ -171,6 +171,12 @@ def test_noises_are_split_by_their_folders(prepare, recordings):
         assert list(read_manifest(paths[f"noise_{split}"])) == [f"noise/{split}/a.wav"]
 
 
+def test_speech_that_is_called_as_a_channel_keeps_its_name(prepare, recordings):
+    write_voice(recordings / "speech" / "train" / "anna" / "ch01.wav", 1.5, 7)
+    entry = read_manifest(prepare()["speech_train"])["speech/train/anna/ch01.wav"]
+    assert (entry["name"], entry["talker"]) == ("ch01", "anna")
+
+
 def test_a_noise_of_channels_is_called_as_its_room(prepare, recordings):
     channel = recordings / "noise" / "PARK" / "ch01.wav"
     write_noise(channel, 1.0, 9)
