@@ -39,7 +39,7 @@ import itertools
 import json
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,7 @@ from torch.func import functional_call, grad, stack_module_state, vmap
 from speechbrain_fusion.data.files import written_whole
 from speechbrain_fusion.models.general_fusion import GeneralFusionModel
 from speechbrain_fusion.report.figures import import_pyplot, save_figure
+from speechbrain_fusion.typed import count, whole_number
 
 INPUTS, TEACHER_HIDDEN, HIDDEN, OUTPUTS, SAMPLES = 4, 4, 16, 2, 256
 SCALES = (0.4, 0.1)
@@ -247,18 +248,6 @@ def write_results(folder: Path, rows: Sequence[Row], summary: Row) -> None:
         json.dump(summary, file, indent=2)
 
 
-def integer_from(lowest: int) -> Callable[[str], int]:
-    """Make a reader of integers that are not below one."""
-
-    def read(text: str) -> int:
-        if not text.isdecimal() or not lowest <= int(text) < 2**63:
-            message = f"expected an integer from {lowest}, got {text!r}"
-            raise argparse.ArgumentTypeError(message)
-        return int(text)
-
-    return read
-
-
 def correlation(text: str) -> float:
     """Read a correlation."""
     with contextlib.suppress(ValueError):
@@ -272,7 +261,7 @@ def make_parser() -> argparse.ArgumentParser:
     description = (__doc__ or "").partition("\n")[0]
     parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
     add = parser.add_argument
-    add("--seeds", type=integer_from(0), nargs="+", default=list(range(10)))
+    add("--seeds", type=whole_number, nargs="+", default=list(range(10)))
     add(
         "--correlations",
         type=correlation,
@@ -280,7 +269,7 @@ def make_parser() -> argparse.ArgumentParser:
         default=[0.0, 0.25, 0.5, 0.75, 1.0],
         help="of the two sides' inputs, 0 to 1",
     )
-    add("--steps", type=integer_from(1), default=600, help="of gradient descent")
+    add("--steps", type=count, default=600, help="of gradient descent")
     add("--output_folder", type=Path, default=Path("results/binaural/synthetic"))
     return parser
 

@@ -157,10 +157,10 @@ def test_command_writes_table_and_picture(tmp_path, capsys):
     [
         (["--seeds", "-1"], "--seeds"),
         (["--seeds", "1", "1"], "--seeds: a value is given twice"),
-        (["--seeds", "x"], "expected an integer from 0, got 'x'"),
+        (["--seeds", "x"], "expected a whole number, got 'x'"),
         (["--correlations", "1.5"], "expected a number from 0 to 1, got '1.5'"),
         (["--correlations", "nan"], "expected a number from 0 to 1, got 'nan'"),
-        (["--steps", "0"], "expected an integer from 1, got '0'"),
+        (["--steps", "0"], "expected a number from 1, got '0'"),
         (["--step", "9"], "unrecognized"),
         (["--output_folder", str(SCRIPT)], "is not a folder"),
         (["--output_folder", str(SCRIPT / "x")], "is not a folder"),
