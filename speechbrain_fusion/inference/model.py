@@ -240,7 +240,8 @@ class Model(Pretrained):
         batch : int
             Signals at a time, at the model's rate.
         block : int, optional
-            Samples of the steps to come, which then take half the time.
+            Samples of the steps to come, which then take half to two thirds of the
+            time.
 
         Returns
         -------
