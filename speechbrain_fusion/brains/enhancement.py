@@ -13,7 +13,6 @@ import speechbrain as sb
 import torch
 from speechbrain.nnet.schedulers import update_learning_rate
 from speechbrain.utils.distributed import if_main_process
-from speechbrain.utils.logger import get_logger
 from speechbrain.utils.run_opts import RunOptions
 from torch import Tensor
 
@@ -24,6 +23,7 @@ from speechbrain_fusion.brains.processes import Means, gather, mean
 from speechbrain_fusion.brains.rehearsal import LOSS, check_names, rehearse
 from speechbrain_fusion.brains.release import release, start_from
 from speechbrain_fusion.brains.schedules import LinearDecay
+from speechbrain_fusion.brains.selection import chosen_figure
 from speechbrain_fusion.brains.state import History, RandomStates
 from speechbrain_fusion.data.batch import Batch
 from speechbrain_fusion.inference.weights import Fit
@@ -32,11 +32,6 @@ from speechbrain_fusion.metrics.text import published_text
 from speechbrain_fusion.report.figures import TITLES
 from speechbrain_fusion.report.page import page_lines
 from speechbrain_fusion.report.run import write_report
-
-logger = get_logger(__name__)
-
-# By how much an item without a score is worse than any that has one.
-UNSCORED = 1e3
 
 Brain = TypeVar("Brain", bound="EnhancementBrain")
 
@@ -321,24 +316,17 @@ class EnhancementBrain(OrderedBrain):
 
     def _decide(self, epoch: int, loss: float, **terms: float) -> None:
         """Set the rate, keep the best checkpoint and stop when nothing improves."""
-        summary = self.table.summary()
+        summary, select = self.table.summary(), self.hparams.select
         scores = {name: entry["mean"]["enhanced"] for name, entry in summary.items()}
-        for name, entry in summary.items():
-            if (few := entry["mean"]["scored"]) < (total := entry["mean"]["total"]):
-                logger.warning("validation: %s of %d of %d items", name, few, total)
-        select = self.hparams.select
-        chosen = self._finite(epoch, loss) if select == LOSS else float(scores[select])
-        if select != LOSS:
-            # a network that is silent on what is hard is none to choose
-            figures = summary[select]["mean"]
-            chosen -= UNSCORED * (figures["total"] - figures["scored"])
-        if math.isnan(chosen):
-            raise ValueError(f"select: {select} scored no item of the validation set")
+        chosen = chosen_figure(select, epoch, loss, summary)
         worse = chosen if select == LOSS else -chosen
         rate, next_rate = self.hparams.lr_annealing([self.optimizer], epoch, worse)
         update_learning_rate(self.optimizer, next_rate)
-        if hasattr(self.hparams.epoch_counter, "update_metric"):
-            self.hparams.epoch_counter.update_metric(-worse)
+        counter = self.hparams.epoch_counter
+        if hasattr(counter, "update_metric"):
+            # whichever way it was told to look
+            less = getattr(counter, "direction", "max") == "min"
+            counter.update_metric(worse if less else -worse)
         self.history.record(epoch, chosen=chosen)
         self._log(epoch, rate, {LOSS: loss, **terms, **scores})
         if self.checkpointer is not None:
@@ -346,15 +334,6 @@ class EnhancementBrain(OrderedBrain):
             self.checkpointer.save_and_keep_only(
                 meta={select: chosen, "epoch": epoch}, **best
             )
-
-    @staticmethod
-    def _finite(epoch: int, loss: float) -> float:
-        if not math.isfinite(loss):
-            raise ValueError(
-                f"select: the validation's loss is {loss} in epoch {epoch}, expected "
-                "a finite one; the checkpoints of before are as they were"
-            )
-        return loss
 
     def _log(self, epoch: int, rate: float, valid: dict[str, float]) -> None:
         """Record an epoch in the history and in upstream's log."""

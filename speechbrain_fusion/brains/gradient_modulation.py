@@ -71,7 +71,9 @@ class GradientModulationBrain(StepCheckpointsBrain):
       `max_grad_norm` disables it.
     - A step whose gradient, of all processes together, is not finite is left out on all
       of them; `nonfinite_patience` counts the steps whose loss is not. (With the fp16
-      scaler it is the scaler that decides, also on the gradient of all.)
+      scaler it is the scaler that decides, also on the gradient of all.) Running
+      statistics of PyTorch's batch norms still take the batch in; this package's do
+      not.
     - Checkpoints inside an epoch wait for the optimizers' step: they hold no gradients.
     - Activation checkpointing needs `use_reentrant=False`.
 

@@ -33,7 +33,7 @@ from speechbrain_fusion.brains.settings import (
 )
 from speechbrain_fusion.data.files import written_whole
 from speechbrain_fusion.nnet.processes import in_group
-from speechbrain_fusion.report.run_files import COMMAND, SETTINGS
+from speechbrain_fusion.report.run_files import COMMAND, ORIGIN, SETTINGS
 
 
 def start_run(
@@ -105,7 +105,10 @@ def leave_group() -> None:
 
 def _keep_recipe(recipe: Path, folder: Path) -> None:
     """Keep the recipe's script with the run; upstream keeps its caller, this file."""
-    shutil.copy(recipe, folder)
+    kept = folder / recipe.name
+    # a run's own script may be what runs
+    if not (kept.exists() and kept.samefile(recipe)):
+        shutil.copy(recipe, folder)
     (folder / Path(__file__).name).unlink(missing_ok=True)
 
 
@@ -115,7 +118,10 @@ def _keep_settings(folder: Path, base: Path, changes: dict[str, Any]) -> None:
         open(base, encoding="utf-8") as stream,
         written_whole(folder / SETTINGS) as file,
     ):
-        file.write(f"# From {base}\n# yamllint disable\n")
+        # settings that a run has kept say already what they were made of
+        if not stream.readline().startswith(ORIGIN):
+            file.write(f"{ORIGIN}{base}\n# yamllint disable\n")
+        stream.seek(0)
         shutil.copyfileobj(resolve_references(stream, changes), file)
 
 

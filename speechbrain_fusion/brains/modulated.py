@@ -27,7 +27,8 @@ class ModulatedEnhancementBrain(EnhancementBrain, GradientModulationBrain):
     Raises
     ------
     ValueError
-        If the main loss is none of the losses, or weights are given twice.
+        If the main loss is none of the losses, or weights are given twice or are less
+        than 0.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -42,7 +43,23 @@ class ModulatedEnhancementBrain(EnhancementBrain, GradientModulationBrain):
                 f"gradient_modulation.main: expected one of losses, {losses}, got "
                 f"{self.modulation.main!r}"
             )
+        self._check_factors(weights)
         self.modulation = dataclasses.replace(self.modulation, weights=weights)
+
+    def _check_factors(self, weights: Mapping[str, float]) -> None:
+        """Refuse, by the keys of the YAML, what a `Modulation` would."""
+        for name, weight in weights.items():
+            if weight < 0:
+                raise ValueError(
+                    f"loss_weights: expected factors of at least 0, got {name}: "
+                    f"{weight}"
+                )
+        main = self.modulation.main
+        if weights.get(main) == 0:
+            raise ValueError(
+                f"gradient_modulation.main: expected a loss in use, got {main!r}, "
+                "whose weight in loss_weights is 0"
+            )
 
     def modulated_losses(self) -> tuple[list[str], Mapping[str, float]]:
         """Name the losses whose gradients are told apart, and their weights."""

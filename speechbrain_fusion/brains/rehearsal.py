@@ -1,6 +1,8 @@
 """What is wrong with a YAML's settings, and what its metrics lack, before training."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
+from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -13,7 +15,7 @@ LOSS = "loss"
 
 
 def check_names(hparams: Any) -> None:
-    """Refuse weights that are not those of the losses or are all 0, and a taken name.
+    """Refuse weights that fit no loss or are all 0, and a name that is taken.
 
     Arguments
     ---------
@@ -41,14 +43,16 @@ def check_names(hparams: Any) -> None:
 
 
 def check_weights(
-    losses: Iterable[str], weights: Iterable[str], kind: str = ""
+    losses: Iterable[str], weights: Mapping[str, float], kind: str = ""
 ) -> None:
-    """Refuse weights that are not those of the losses.
+    """Refuse weights that are not those of the losses, or no numbers.
 
     Arguments
     ---------
-    losses, weights : iterable of str
-        Names of the losses, and of what has a weight.
+    losses : iterable of str
+        Names of the losses.
+    weights : mapping of str to float
+        Of each loss.
     kind : str
         What the YAML's key `loss_weights` begins with.
 
@@ -64,6 +68,11 @@ def check_weights(
     expected, given = sorted(losses), sorted(weights)
     if expected != given:
         raise ValueError(f"{kind}loss_weights: expected keys {expected}, got {given}")
+    for name, weight in weights.items():
+        if not isinstance(weight, Real) or not math.isfinite(weight):
+            raise ValueError(
+                f"{kind}loss_weights: expected finite numbers, got {name}: {weight}"
+            )
 
 
 def white_noise(rate: int, channels: int = 1) -> Tensor:
@@ -84,7 +93,7 @@ def rehearse(hparams: Any, channels: int = 1) -> list[str]:
     Arguments
     ---------
     hparams : namespace
-        select, valid_metrics, metrics, table_metrics and sample_rate: see
+        select, valid_metrics, metrics, table_by, table_metrics and sample_rate: see
         `EnhancementBrain`.
     channels : int
         Of the signals that are scored.
@@ -99,8 +108,8 @@ def rehearse(hparams: Any, channels: int = 1) -> list[str]:
     ImportError
         If a metric needs a library that is not there.
     ValueError
-        If one does not know the rate, or for `select` or `table_metrics` that are not
-        measured.
+        If one does not know the rate, for `select` or `table_metrics` that are not
+        measured, or a `table_by` or `sample_rate` of another kind.
 
     Example
     -------
@@ -110,7 +119,12 @@ def rehearse(hparams: Any, channels: int = 1) -> list[str]:
     >>> rehearse(SimpleNamespace(sample_rate=8000, select="si_sdr", **given))
     ['si_sdr']
     """
-    noise = white_noise(hparams.sample_rate, channels)
+    rate, by = hparams.sample_rate, getattr(hparams, "table_by", None)
+    if not isinstance(rate, Integral) or rate < 1:
+        raise ValueError(f"sample_rate: expected a whole number of Hz, got {rate!r}")
+    if not isinstance(by, str | None):
+        raise ValueError(f"table_by: expected the name of a condition, got {by!r}")
+    noise = white_noise(rate, channels)
     scored = noise[0], noise.sum(0), torch.ones(1)
     valid = [*evaluate(hparams.valid_metrics, *scored)]
     _check_select(hparams.select, valid)

@@ -20,7 +20,7 @@ from speechbrain_fusion.inference.weights import (
 )
 from speechbrain_fusion.metrics.table import SYSTEMS, MetricTable, finite
 from speechbrain_fusion.report.page_run import read_settings
-from speechbrain_fusion.report.run_files import MODEL_FOLDER, SETTINGS
+from speechbrain_fusion.report.run_files import MODEL_FOLDER, ORIGIN, SETTINGS
 
 logger = get_logger(__name__)
 
@@ -99,7 +99,7 @@ def run_facts(
     {'corpus': 'LIBRI', 'recipe': 'binaural', 'seed': 1, 'metrics': {}}
     """
     with open(settings, encoding="utf-8") as file:
-        origin = Path(file.readline().removeprefix("# From ").strip())
+        origin = Path(file.readline().removeprefix(ORIGIN).strip())
     means = {name: x["mean"] for name, x in table.summary().items()}
     return {
         **({"name": hparams["name"]} if "name" in hparams else {}),

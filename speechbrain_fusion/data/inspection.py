@@ -23,6 +23,8 @@ SILENCE = 0.5 / 2**15
 def audio_files(folder: Path, suffixes: Collection[str] = SUFFIXES) -> list[Path]:
     """List a folder's audio files, at any depth, also behind links, in order.
 
+    Hidden ones do not count: macOS keeps notes on "a.wav" in "._a.wav".
+
     Arguments
     ---------
     folder : Path
@@ -52,7 +54,7 @@ def audio_files(folder: Path, suffixes: Collection[str] = SUFFIXES) -> list[Path
     paths = []
     for root, folders, names in os.walk(folder, followlinks=True):
         folders[:] = [x for x in folders if not _leads_back(Path(root, x))]
-        paths += [Path(root, name) for name in names]
+        paths += [Path(root, name) for name in names if not name.startswith(".")]
     return sorted(path for path in paths if path.suffix.lower() in suffixes)
 
 

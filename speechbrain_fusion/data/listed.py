@@ -1,6 +1,7 @@
 """Items that a manifest lists, taken whole or in segments."""
 
 from collections.abc import Mapping
+from numbers import Integral
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -63,9 +64,10 @@ class ListedItems(EpochItems):
         check_segment(segment, rate)
         entries = list(read_manifest(manifest).items())
         size = len(entries) if count is None else count
-        if size < 1 or (segment is None and size > len(entries)):
-            most = "any number" if segment else f"1 to {len(entries)}"
-            raise ValueError(f"{manifest}: expected {most} of items, got {count}")
+        whole = isinstance(size, Integral) and size >= 1
+        if not whole or (segment is None and size > len(entries)):
+            most = "1 or more" if segment else f"1 to {len(entries)}"
+            raise ValueError(f"{manifest}: expected {most} items, got {count}")
         if segment is None:
             entries = [entries[place * len(entries) // size] for place in range(size)]
         self.entries, self.size, self.rate = entries, size, rate

@@ -165,7 +165,10 @@ def _apply(
     at = quality_rate(rate) if scorer.quality else rate
     reason = _refusal(scorer, pair, rate, at)
     if reason or at is None:
-        scored.values.update({name: torch.tensor([torch.nan]) for name in names})
+        # as wide as scores would be, so that tables take both
+        width = [len(pair[0])] if scorer.channels is None and len(pair[0]) > 1 else []
+        nothing = torch.full([1, *width], torch.nan, dtype=pair.dtype)
+        scored.values.update(dict.fromkeys(names, nothing))
         scored.reasons.update(dict.fromkeys(names, reason))
         return
     if at != rate:

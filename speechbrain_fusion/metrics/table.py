@@ -92,7 +92,7 @@ def _figures(
 
 def _by_numbers(value: Condition) -> list[tuple[int, float, str]]:
     """Sort numbers, also those inside names, by size: "-5 dB" before "+10 dB"."""
-    parts = [value] if isinstance(value, float | int) else NUMBER.split(value)
+    parts = [value] if isinstance(value, float | int) else NUMBER.split(str(value))
     return [
         (0, float(part), "")
         if isinstance(part, float | int) or NUMBER.fullmatch(part)

@@ -27,7 +27,8 @@ class BatchNorm(nn.Module):
     """Batch normalization over the valid frames of all processes, on CPUs too.
 
     PyTorch's SyncBatchNorm exists on GPUs alone and counts the padding. Parameters and
-    buffers are those of `torch.nn.BatchNorm2d`.
+    buffers are those of `torch.nn.BatchNorm2d`; statistics that are not finite, of a
+    batch whose step is left out, do not get into the latter.
 
     Arguments
     ---------
@@ -76,22 +77,29 @@ class BatchNorm(nn.Module):
 
     def _alone(self, x: Tensor) -> Tensor:
         """Normalize by running statistics, or where all frames count and are here."""
-        if self.training:
-            self.num_batches_tracked.add_(1)
-        statistics = self.running_mean, self.running_var, self.weight, self.bias
+        running = self.running_mean, self.running_var
+        # for PyTorch to change
+        now = [each.clone() for each in running] if self.training else running
         with torch.autocast(x.device.type, enabled=False):
-            y = F.batch_norm(
-                single(x), *statistics, self.training, self.momentum, self.eps
-            )
+            affine = self.weight, self.bias, self.training, self.momentum
+            y = F.batch_norm(single(x), now[0], now[1], *affine, self.eps)
+        if self.training:
+            self._remember(*now)
         return y.to(x.dtype)
 
     @torch.no_grad()
     def _follow(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
         """Move the running statistics towards the unbiased ones, as PyTorch does."""
-        self.num_batches_tracked.add_(1)
         unbiased = variance * count / (count - 1).clamp(min=1)
-        self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)
-        self.running_var.lerp_(unbiased.to(self.running_var), self.momentum)
+        pairs = (self.running_mean, mean), (self.running_var, unbiased)
+        self._remember(*(old.lerp(new.to(old), self.momentum) for old, new in pairs))
+
+    @torch.no_grad()
+    def _remember(self, mean: Tensor, variance: Tensor) -> None:
+        """Keep running statistics; those that are not finite would never go away."""
+        self.num_batches_tracked.add_(1)
+        for old, new in ((self.running_mean, mean), (self.running_var, variance)):
+            old.copy_(torch.where(new.isfinite(), new, old))
 
 
 class FrameNorm(nn.Module):

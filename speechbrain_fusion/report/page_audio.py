@@ -3,6 +3,7 @@
 import base64
 import io
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -204,7 +205,8 @@ def load_item(item: Kept, seconds: float = SECONDS) -> Sounds:
 
 
 def _read(path: Path, seconds: float) -> tuple[np.ndarray, int, int]:
-    with soundfile.SoundFile(path) as file:
+    # as bytes: a name may be none of text
+    with soundfile.SoundFile(os.fsencode(path)) as file:
         if not file.frames:
             raise ValueError("empty")
         count = math.ceil(seconds * file.samplerate)

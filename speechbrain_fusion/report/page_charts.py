@@ -214,7 +214,7 @@ def row_chart(rows: Sequence[Row], label: str, across: str) -> Html:
     Arguments
     ---------
     rows : sequence of Row
-        At least one of them with a finite mean.
+        At least one of them with a finite mean or value.
     label : str
         What the figure shows, for who does not see it.
     across : str
@@ -231,7 +231,7 @@ def row_chart(rows: Sequence[Row], label: str, across: str) -> Html:
     >>> row_chart([row], "gain in wind", "SNR").count("<circle")
     4
     """
-    values = [x for row in rows for x in (*row.means.values(), *_flat(row)) if _ok(x)]
+    values = finite_values(rows)
     bottom = TOP + ROW * len(rows)
     left = 30 + 6.2 * min(LETTERS, max(len(row.name) for row in rows))
     x = Scale(*around(values), left, WIDTH - RIGHT)
@@ -243,6 +243,17 @@ def row_chart(rows: Sequence[Row], label: str, across: str) -> Html:
         *(_draw_row(row, x, TOP + ROW * (n + 0.5)) for n, row in enumerate(rows)),
     ]
     return svg(label, bottom + 34, parts)
+
+
+def finite_values(rows: Sequence[Row]) -> list[float]:
+    """Return what of the rows can be drawn.
+
+    Example
+    -------
+    >>> finite_values([Row("wind", 3, {"a": math.nan, "b": 2.0}, {})])
+    [2.0]
+    """
+    return [x for row in rows for x in (*row.means.values(), *_flat(row)) if _ok(x)]
 
 
 def _flat(row: Row) -> list[float]:

@@ -1,11 +1,18 @@
 """Metrics by what the items of a test are: kind of noise, SNR, direction."""
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from speechbrain_fusion.metrics.table import SYSTEMS, Condition
-from speechbrain_fusion.report.page_charts import Line, Row, line_chart, row_chart
+from speechbrain_fusion.report.page_charts import (
+    Line,
+    Row,
+    finite_values,
+    line_chart,
+    row_chart,
+)
 from speechbrain_fusion.report.page_html import Html, join, tag
 from speechbrain_fusion.report.page_run import Run, item_means
 from speechbrain_fusion.report.page_text import axis_text, metric_text, name_text
@@ -149,16 +156,18 @@ def condition_figure(run: Run, metric: str, condition: str, kind: str) -> Html |
     Returns
     -------
     Html or None
-        A figure with its title; None if no item has a score.
+        A figure with its title; None if there is no finite score to draw.
     """
     points = _points(run, metric, condition)
     if not any(points.values()):
         return None
     label = f"{name_text(metric)} by {name_text(condition)}, unprocessed and enhanced"
     if kind == "names":
-        chart = row_chart(
-            _rows(run, points, metric, condition), label, metric_text(metric)
-        )
+        rows = _rows(run, points, metric, condition)
+        if not finite_values(rows):
+            # many items, and none that all systems have a score of
+            return None
+        chart = row_chart(rows, label, metric_text(metric))
     else:
         lines = _lines(points, kind == "levels")
         chart = line_chart(lines, label, axis_text(condition))
@@ -174,8 +183,7 @@ def _points(run: Run, metric: str, condition: str) -> Points:
         if condition in item["conditions"]:
             for system in points.keys() & means.keys():
                 points[system].append((item["conditions"][condition], means[system]))
-    finite = ((k, [p for p in x if p[1] == p[1]]) for k, x in points.items())
-    return dict(finite)
+    return {k: [p for p in x if math.isfinite(p[1])] for k, x in points.items()}
 
 
 def _rows(run: Run, points: Points, metric: str, condition: str) -> list[Row]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from speechbrain_fusion.report.run_files import (
 
 # Bytes of a file's name that are the item's: with what follows 255 are allowed.
 LONGEST_NAME = 200
+# What no file's name has.
+UNFIT = re.compile(r"[/\0]")
 
 
 def write_report(
@@ -115,7 +118,9 @@ def write_example(
     for kind, signal in signals.items():
         path = folder / example_file(name, kind)
         # as floats: a scale-invariant loss lets a network exceed full scale
-        soundfile.write(path, signal.T.numpy(), rate, subtype="FLOAT")
+        encoding = {"subtype": "FLOAT", "format": "WAV"}
+        # as bytes: a name may be none of text
+        soundfile.write(os.fsencode(path), signal.T.numpy(), rate, **encoding)
 
 
 def example_file(name: str, kind: str) -> str:
@@ -127,10 +132,13 @@ def example_file(name: str, kind: str) -> str:
     'item_noisy.wav'
     >>> len(example_file(300 * "a", "noisy"))
     210
+    >>> example_file("talker/item", "noisy")
+    'talker_item-9a637b54_noisy.wav'
     """
     given = os.fsencode(name)
-    if len(given) > LONGEST_NAME:
+    if len(given) > LONGEST_NAME or UNFIT.search(name):
+        # marked, so that other names stay others
         mark = hashlib.sha256(given).hexdigest()[:8]
         begin = given[: LONGEST_NAME - 9].decode("utf-8", "ignore")
-        name = f"{begin}-{mark}"
+        name = f"{UNFIT.sub('_', begin)}-{mark}"
     return f"{name}_{kind}.wav"

@@ -5,6 +5,8 @@ SPEECH_HISTORY = "speech_history.json"
 # the stages of a training of two, by the names that its figures and its page have
 SPEECH_STAGE, JOINT_STAGE = "speech autoencoder", "joint training"
 SETTINGS, COMMAND = "hyperparams.yaml", "command.txt"
+# how settings begin, before the path of the YAML that they were made of
+ORIGIN = "# From "
 ENVIRONMENT, SCRIPT = "env.log", "train.py"
 MODEL_FOLDER, EXAMPLES = "model", "examples"
 MODEL, INDEX = f"{MODEL_FOLDER}/config.json", "index.json"

@@ -10,6 +10,8 @@ import torch
 from speechbrain_fusion.brains.examples import Examples
 from speechbrain_fusion.data.batch import Batch
 from speechbrain_fusion.metrics.table import MetricTable
+from speechbrain_fusion.report.page_audio import load_item
+from speechbrain_fusion.report.page_run import Kept
 from tests.brains import toy
 from tests.brains.toy import ToyScenes, make_brain, train
 from tests.ranks import run_ranks
@@ -235,8 +237,8 @@ def test_a_page_that_cannot_be_written_stops_no_run(tmp_path, capsys, caplog):
     assert "report.html" in line
 
 
-@pytest.mark.parametrize("name", [300 * "a", 200 * "ü"])
-def test_long_names_have_files_of_their_own(name, tmp_path):
+@pytest.mark.parametrize("name", [300 * "a", 200 * "ü", "no\udcfftext", "a/b\0/"])
+def test_names_that_no_file_has_get_files_of_their_own(name, tmp_path):
     kept, table = Examples(tmp_path, RATE, 2, "snr"), MetricTable(())
     ids = [f"{name}a", f"{name}b"]
     signals = {"mixture": torch.ones(2, 1, 40)}
@@ -249,3 +251,7 @@ def test_long_names_have_files_of_their_own(name, tmp_path):
     files = {item["files"]["mixture"] for item in items}
     assert len(files) == 2
     assert all((tmp_path / path).is_file() for path in files)
+    places = {"mixture": tmp_path / items[0]["files"]["mixture"]}
+    loaded = load_item(Kept(ids[0], ["first"], places))
+    assert [sound.title for sound in loaded.sounds] == ["noisy"]
+    assert loaded.notes == []

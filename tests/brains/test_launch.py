@@ -93,6 +93,19 @@ def test_the_choice_of_the_user_stands(monkeypatch):
     assert backend(**chosen) == ("mpi", None)
 
 
+def test_a_run_can_be_evaluated_by_what_it_kept(recipe):
+    start_run(["hparams/base.yaml", "--size=5"], recipe)
+    script, settings = Path("results/base/train.py"), "results/base/hyperparams.yaml"
+    before = Path(settings).read_text()
+    hparams, _ = start_run([settings, "--test_only"], script)
+    assert hparams["net"].in_features == 5
+    assert script.read_text() == recipe.read_text()
+    # and trained on: what the settings were made of is still known
+    start_run([settings], script)
+    assert Path(settings).read_text() == before
+    assert before.startswith(f"# From {recipe.parent / 'hparams' / 'base.yaml'}\n")
+
+
 @pytest.mark.slow
 def test_settings_are_kept_whole_or_stay_as_they_were(recipe, monkeypatch):
     start_run(["hparams/base.yaml"], recipe)

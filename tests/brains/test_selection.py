@@ -6,6 +6,8 @@ import math
 import pytest
 import torch
 
+from speechbrain_fusion.brains import EarlyStoppingCounter
+from speechbrain_fusion.brains.selection import chosen_figure
 from speechbrain_fusion.losses import si_sdr_loss
 from speechbrain_fusion.metrics import ild_error, itd_error, pesq, si_sdr, snr
 from tests.brains.toy import RATE, ToyScenes, make_brain, train
@@ -43,6 +45,14 @@ def test_when_the_loss_rises_the_rate_is_halved_and_training_stops(tmp_path, fir
     assert rates(brain) == [0.01, 0.01, 0.005]
 
 
+@pytest.mark.parametrize("direction", ["min", "max"])
+def test_the_counter_may_look_for_less_or_more(tmp_path, direction):
+    counter = EarlyStoppingCounter(6, 2, 0, direction)
+    losses = [3.0, 2.0, 1.0, 1.5, 1.5, 0.0]
+    brain = train_with(tmp_path, losses, epoch_counter=counter)
+    assert len(brain.history.epochs) == 5
+
+
 def test_the_checkpoint_of_the_lowest_loss_is_the_best(tmp_path):
     brain = train_with(tmp_path, [0.5, -1.5, -0.5, 1.0])
     best = brain.checkpointer.find_checkpoint(**brain.best_checkpoint())
@@ -61,6 +71,29 @@ def test_an_error_of_which_less_is_better_cannot_decide(tmp_path, metric):
 def test_an_unknown_criterion_is_refused_before_training(tmp_path):
     with pytest.raises(ValueError, match=r"select: expected one of .*'si_sdr'.*'pesq'"):
         make_brain(tmp_path, select="pesq")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"table_by": ["noise"]}, "table_by: expected the name of a condition, got "),
+        ({"sample_rate": 8000.0}, "sample_rate: expected a whole number of Hz, got 80"),
+        ({"sample_rate": 0}, "sample_rate: expected a whole number of Hz, got 0"),
+    ],
+)
+def test_what_a_report_could_not_be_made_with_is_refused(tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
+        make_brain(tmp_path, **changes)
+
+
+def test_a_network_that_is_broken_is_told_from_data_without_speech():
+    """By the loss: without any talker it is finite."""
+    summary = {"si_sdr": {"mean": {"enhanced": math.nan, "scored": 0, "total": 2}}}
+    chosen = "si_sdr scored no item of the validation set in epoch 3"
+    with pytest.raises(ValueError, match=f"{chosen}; the checkpoints"):
+        chosen_figure("si_sdr", 3, -1.0, summary)
+    with pytest.raises(ValueError, match=f"{chosen}, as .* output is not finite"):
+        chosen_figure("si_sdr", 3, math.nan, summary)
 
 
 def test_the_lowest_validation_loss_can_decide(tmp_path, monkeypatch):

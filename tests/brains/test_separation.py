@@ -200,7 +200,15 @@ BAD = {
     ),
     "main loss of no weight": (
         {"loss_weights": {"separation": 0.0, "enhancement": 0.1}},
-        r"gradient_modulation\.weights: .*got separation: 0\.0",
+        r"gradient_modulation\.main: .*'separation', whose weight in loss_weights is 0",
+    ),
+    "weights below zero": (
+        {"loss_weights": {"separation": 1.0, "enhancement": -0.1}},
+        r"^loss_weights: expected factors of at least 0, got enhancement: -0\.1",
+    ),
+    "weights that are none": (
+        {"loss_weights": {"separation": 1.0, "enhancement": "0.1x"}},
+        r"^loss_weights: expected finite numbers, got enhancement: 0\.1x",
     ),
     "shared": (
         {"gradient_modulation": {"main": "separation", "shared": ["encoder"]}},

@@ -102,6 +102,12 @@ def test_audio_is_found_at_any_depth_and_in_order(tmp_path):
     assert found == ["a/b/d.ogg", "a/b.wav", "a/c.FLAC", "b.wav"]
 
 
+def test_notes_of_macos_are_no_audio(tmp_path):
+    write_noise(tmp_path / "a.wav", 0.1, 0)
+    (tmp_path / "._a.wav").write_bytes(b"\0\5\26\7")
+    assert audio_files(tmp_path) == [tmp_path / "a.wav"]
+
+
 def test_audio_is_found_behind_links(tmp_path):
     write_noise(tmp_path / "elsewhere" / "anna" / "1.wav", 0.1, 0)
     (tmp_path / "train").mkdir()

@@ -198,9 +198,17 @@ def test_fewer_whole_scenes_are_evenly_spaced(manifests, count, taken):
     assert [scenes[(1, i)].id for i in range(count)] == [names[i] for i in taken]
 
 
-@pytest.mark.parametrize("options", [{"count": 7}, {"count": 0}, {"segment": 0.0}])
-def test_options_out_of_range_are_refused(manifests, options):
-    with pytest.raises(ValueError, match="expected"):
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"count": 7}, "expected 1 to 6 items, got 7"),
+        ({"count": 2.5}, "expected 1 to 6 items, got 2.5"),
+        ({"count": 0, "segment": 0.1}, "expected 1 or more items, got 0"),
+        ({"segment": 0.0}, "expected"),
+    ],
+)
+def test_options_out_of_range_are_refused(manifests, options, message):
+    with pytest.raises(ValueError, match=message):
         RenderedScenes(manifests["test"], 8000, **options)
 
 

@@ -11,6 +11,7 @@ from speechbrain_fusion.metrics import composite, mbstoi, pesq, sdr, si_sdr, sto
 from speechbrain_fusion.metrics.evaluation import TOLERANCE, evaluate_files, read_pair
 from speechbrain_fusion.metrics.pairs import Pair, match_files
 from speechbrain_fusion.metrics.scorers import SCORERS, score_signals
+from speechbrain_fusion.metrics.text import evaluation_text
 from tests.conftest import write_voice
 
 RATE = 16000
@@ -111,6 +112,26 @@ def test_two_channels_are_scored_each_and_together(tmp_path):
     s, y = (signals(path)[None] for path in pair[1:3])
     assert row["si_sdr_enhanced_right"] == si_sdr(s, y)[0, 1].item()
     assert row["mbstoi_enhanced"] == mbstoi(s, y, RATE).item()
+
+
+@pytest.mark.slow
+def test_of_two_channels_one_item_may_lack_what_others_have(tmp_path):
+    """Too short for STOI and PESQ; SI-SDR scores it."""
+    pairs = []
+    for name, seconds in (("long", 1.0), ("short", 0.2)):
+        rng = np.random.default_rng(len(name))
+        clean = 0.1 * rng.standard_normal((round(seconds * RATE), 2))
+        files = [tmp_path / f"{name}_{x}.wav" for x in "sy"]
+        pairs.append(Pair(name, write(files[0], clean), write(files[1], 0.9 * clean)))
+    evaluation = evaluate_files(pairs, jobs=1)
+    summary = evaluation.table.summary()
+    for metric, scored in (("si_sdr", 2), ("stoi", 1), ("mbstoi", 1), ("pesq", 1)):
+        figures = summary[metric]["mean"]
+        assert (figures["scored"], figures["total"]) == (scored, 2), metric
+    long, short = evaluation.table.to_rows()
+    assert short["stoi_enhanced_right"] != short["stoi_enhanced_right"]
+    assert summary["stoi"]["right"]["enhanced"] == long["stoi_enhanced_right"]
+    assert "stoi" in evaluation_text(evaluation.table)
 
 
 def test_pesq_alone_and_beside_the_composite_is_the_same():

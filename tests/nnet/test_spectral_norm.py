@@ -29,6 +29,21 @@ def test_without_padding_batch_norm_is_pytorchs(shape, valid):
     torch.testing.assert_close(ours.eval()(x), theirs.eval()(x))
 
 
+@pytest.mark.parametrize("valid", [None, torch.ones(3, 10, dtype=torch.bool)])
+def test_a_batch_that_is_not_finite_does_not_stay_in_the_statistics(valid):
+    norm = BatchNorm(4)
+    norm(torch.randn(3, 4, 10) + 1, valid)
+    before = {name: x.clone() for name, x in norm.state_dict().items()}
+    spoilt = torch.randn(3, 4, 10)
+    spoilt[0, 1, 5], spoilt[1, 2, 3] = torch.inf, torch.nan
+    assert not norm(spoilt, valid).isfinite().all()
+    after = norm.state_dict()
+    for name in ("running_mean", "running_var"):
+        assert torch.equal(after[name][1:3], before[name][1:3])
+        assert (after[name][[0, 3]] != before[name][[0, 3]]).all()
+    assert norm.eval()(torch.randn(3, 4, 10)).isfinite().all()
+
+
 def test_padding_counts_neither_in_the_batch_nor_in_its_gradient():
     norm, x = jittered(BatchNorm(4)), torch.randn(2, 4, 10, 3)
     valid = torch.ones(2, 10, dtype=torch.bool)

@@ -11,7 +11,9 @@ import pytest
 import soundfile
 import torch
 
+from speechbrain_fusion.metrics.table import MetricTable
 from speechbrain_fusion.report.figures import RANGE, decibels
+from speechbrain_fusion.report.page import write_page
 from speechbrain_fusion.report.page_audio import (
     Kept,
     encode_flac,
@@ -30,18 +32,20 @@ from speechbrain_fusion.report.page_charts import (
     tick_text,
     ticks,
 )
-from speechbrain_fusion.report.page_conditions import binned, drawable
+from speechbrain_fusion.report.page_conditions import binned, condition_figure, drawable
 from speechbrain_fusion.report.page_curves import best_epoch, panels
 from speechbrain_fusion.report.page_html import Html, join, tag
 from speechbrain_fusion.report.page_png import LEVELS, palette, pooled, write_png
+from speechbrain_fusion.report.page_run import read_run
 from speechbrain_fusion.report.page_sections import versions
 from speechbrain_fusion.report.page_text import (
     MISSING,
     score_text,
     without_machine,
 )
+from speechbrain_fusion.report.run import write_report
 from tests.report.reader import MINUS
-from tests.report.runs import RATE, START, chirp
+from tests.report.runs import NOISES, RATE, START, chirp
 
 # -- HTML --------------------------------------------------------------------------
 
@@ -115,6 +119,19 @@ def test_what_is_not_finite_is_not_drawn():
     assert "inf" not in chart
     rows = [Row("a", 2, {"x": math.nan, "y": 1.0}, {"y": [math.nan, 2.0]})]
     assert row_chart(rows, "by name", "dB").count("<circle") == 2
+
+
+def test_where_no_score_is_common_there_is_no_figure(tmp_path):
+    """Of many items none is drawn by itself."""
+    table, items = MetricTable(()), 700
+    conditions = [{"noise": NOISES[n % 3]} for n in range(items)]
+    for system, value in (("unprocessed", math.nan), ("enhanced", 1.0)):
+        scores = {"si_sdr": torch.full((items,), value)}
+        table.add(system, [f"{n}" for n in range(items)], conditions, scores)
+    write_report(tmp_path, table, [], None, RATE)
+    run = read_run(tmp_path)
+    assert condition_figure(run, "si_sdr", "noise", "names") is None
+    assert "si_sdr" in write_page(tmp_path).read_text()
 
 
 def test_epochs_are_whole():
