@@ -124,7 +124,7 @@ def rehearse(hparams: Any, channels: int = 1) -> list[str]:
         raise ValueError(f"sample_rate: expected a whole number of Hz, got {rate!r}")
     if not isinstance(by, str | None):
         raise ValueError(f"table_by: expected the name of a condition, got {by!r}")
-    noise = white_noise(rate, channels)
+    noise = white_noise(int(rate), channels)
     scored = noise[0], noise.sum(0), torch.ones(1)
     valid = [*evaluate(hparams.valid_metrics, *scored)]
     _check_select(hparams.select, valid)
