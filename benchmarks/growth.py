@@ -1,7 +1,8 @@
 """Cost as the work grows: time and memory of training steps and of inference.
 
     python benchmarks/growth.py [--systems binaural dprnn ...] [--points 4]
-        [--axes width batch length talkers processes] [--clock processor]
+        [--axes width batch length talkers] [--clock processor]
+    python benchmarks/growth.py --axes processes
     python benchmarks/growth.py --published --systems binaural release --axes length
         --tasks inference --lengths 1 10 60 600 [--keep_memory]
     python benchmarks/growth.py --systems functions
@@ -13,7 +14,7 @@ many examples as one alone ("processes, equal work each") or with a part of them
 ("processes, equal work"). Memory is what is added to a process that has taken a step of
 the smallest system before, in a new process each, or all of a GPU's. Of the rounds'
 times the least counts: what other work adds is none of ours. There are no more
-processes than GPUs.
+processes than GPUs or cores.
 
 The growth is the exponent between a point and the one before: 1 is linear. Listed at
 the end is what grows over the last two steps by more than 0.15 above its expected
@@ -27,7 +28,6 @@ processes keep it, and the time is that of the network.
 
 import argparse
 import json
-import math
 import os
 import subprocess
 import sys
@@ -63,7 +63,7 @@ EXPECTED = {
     "processes, equal work each": 0.0,
     "processes, equal work": -1.0,
 }
-AXES = ("width", "batch", "length", "talkers", *[*EXPECTED][-2:])
+AXES = ("width", "batch", "length", "talkers", "processes")
 TASKS = ("inference", "step")
 
 
@@ -89,7 +89,7 @@ def parse_all() -> argparse.Namespace:
     """Parse the command line."""
     parser = options(__doc__, rounds=3)
     systems = [*FAMILIES, "functions"]
-    default = [name for name in systems if name != "release"]
+    default = [name for name in FAMILIES if name != "release"]
     parser.add_argument("--systems", nargs="+", choices=systems, default=default)
     parser.add_argument("--axes", nargs="+", choices=AXES, default=list(AXES))
     names = [*FUNCTIONS]
@@ -109,11 +109,17 @@ def system(name: str, arguments: argparse.Namespace) -> Iterator[str]:
         for function in arguments.functions:
             yield from tabulate(function, *of_function(function, arguments))
         return
-    for axis in arguments.axes:
+    for axis in axes(arguments):
         if axis == "talkers" and name not in SEPARATORS:
             continue
         costs = [measure(name, point, arguments) for point in points(axis, arguments)]
         yield from tabulate(name, axis, costs)
+
+
+def axes(arguments: argparse.Namespace) -> Iterator[str]:
+    """Yield the axes; that of the processes is two."""
+    for axis in arguments.axes:
+        yield from (x for x in (*AXES[:-1], *[*EXPECTED][-2:]) if x.startswith(axis))
 
 
 def points(axis: str, arguments: argparse.Namespace) -> Iterator[dict]:
@@ -132,8 +138,9 @@ def points(axis: str, arguments: argparse.Namespace) -> Iterator[dict]:
 
 
 def processes(arguments: argparse.Namespace) -> list[int]:
-    """Return the numbers of processes, each of which has a GPU if there are any."""
-    limit = torch.cuda.device_count() if on_gpu(arguments.device) else math.inf
+    """Return the numbers of processes, each of which has a GPU or a core."""
+    gpu = on_gpu(arguments.device)
+    limit = torch.cuda.device_count() if gpu else len(os.sched_getaffinity(0))
     return [count for count in arguments.processes if count <= limit]
 
 

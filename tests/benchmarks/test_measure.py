@@ -160,3 +160,17 @@ def test_growth_lists_what_is_steeper_than_expected(load, capsys):
     assert listed("width", 1.0, 4.0, 16.0) == []
     # one step alone may be noise
     assert listed("batch", 1.0, 3.0, 4.0, 8.0) == []
+
+
+def test_processes_have_a_core_each(load, monkeypatch):
+    growth = load("growth")
+    monkeypatch.setattr("sys.argv", ["growth.py", "--axes", "processes", "batch"])
+    arguments = growth.parse_all()
+    each, together, batch = growth.axes(arguments)
+    assert (each, batch) == ("processes, equal work each", "batch")
+    for cores, counts in ((1, [1]), (2, [1, 2])):
+        monkeypatch.setattr(growth.os, "sched_getaffinity", lambda _, n=cores: range(n))
+        found = list(growth.points(together, arguments))
+        assert [point["processes"] for point in found] == counts
+        # two items in all
+        assert all(point["processes"] * point["batch"] == 2 for point in found)
