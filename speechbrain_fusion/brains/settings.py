@@ -148,7 +148,7 @@ def _place_includes(tree: Any, path: Path) -> None:
 
 
 def check_keys(path: Path, changes: Any, arguments: Sequence[str]) -> None:
-    """Refuse keys that do not exist or that upstream would take for a run option.
+    """Refuse keys that do not exist, text in place of numbers, and hidden run options.
 
     Arguments
     ---------
@@ -172,11 +172,13 @@ def check_keys(path: Path, changes: Any, arguments: Sequence[str]) -> None:
     """
     # of the YAMLs alone: they may add keys, a command line may not
     base, own = resolve_include(path, {})
-    keys = list(dict.fromkeys([*load_tree(base), *own]))
+    given = {**load_tree(base), **own}
+    keys = list(given)
     changes = _load_changes(changes)
     if unknown := sorted({*_typed_keys(arguments), *changes} - {*keys}):
         raise ValueError(f"{path}: no such key: {unknown}, expected one of {keys}")
     _check_values(arguments, changes)
+    _check_kinds(given, changes)
     options = {field.name for field in dataclasses.fields(RunOptions)}
     for key in set(keys) - options:
         taken = sorted(option for option in options if option.startswith(key))
@@ -306,6 +308,19 @@ def _check_values(arguments: Sequence[str], changes: dict[str, Any]) -> None:
             raise ValueError(
                 f"--{key}={value}: expected an option behind it, got {rest!r}"
             )
+
+
+def _check_kinds(given: dict[str, Any], changes: dict[str, Any]) -> None:
+    """Refuse text where a YAML has a number or a truth value.
+
+    It would fail far from here, or be true: "no" is text, and text is true.
+    """
+    for key, value in changes.items():
+        if not isinstance(value, str) or not isinstance(given[key], int | float):
+            continue
+        kind = "true or false" if isinstance(given[key], bool) else "a number"
+        like = str(given[key]).lower()
+        raise ValueError(f"--{key}={value}: expected {kind}, as {key}: {like}")
 
 
 def _load_changes(text: Any) -> dict[str, Any]:

@@ -220,15 +220,23 @@ class _Standardize(torch.autograd.Function):
         if padding is not None:
             x = x.masked_fill(padding, 0.0)
             number = (~padding).expand_as(x[:, :1]).sum(dtype=x.dtype)[None]
-        sums = _total(torch.cat([x.sum(axes), number]))
-        count = sums[-1].clamp(min=1)
-        mean = sums[:-1] / count
+        count = number.clamp(min=1)
+        mean = x.sum(axes) / count
         y = x - _like(mean, x)
         if padding is not None:
             y.masked_fill_(padding, 0.0)
-        variance = _total(torch.linalg.vector_norm(y, dim=axes).square()) / count
+        squares = torch.linalg.vector_norm(y, dim=axes).square()
+        own = mean
+        if in_group():
+            mean, squares, count = _of_all(own, squares, number)
+        variance = squares / count
         scale = (variance + eps).rsqrt()
-        y.mul_(_like(scale, x))
+        if own is mean:
+            y.mul_(_like(scale, x))
+        else:
+            y = torch.addcmul(_like((own - mean) * scale, x), y, _like(scale, x))
+            if padding is not None:
+                y.masked_fill_(padding, 0.0)
         ctx.save_for_backward(y, padding, scale, count)
         ctx.mark_non_differentiable(mean, variance, count)
         return y, mean, variance, count
@@ -247,6 +255,22 @@ class _Standardize(torch.autograd.Function):
         if padding is not None:
             result.masked_fill_(padding, 0.0)
         return result, None, None
+
+
+def _of_all(mean: Tensor, squares: Tensor, number: Tensor) -> tuple[Tensor, ...]:
+    """Join all processes' means, sums of squared deviations and counts, in one call.
+
+    Each weighs as much as it has counted. Source: Chan, Golub & LeVeque, "Updating
+    Formulae and a Pairwise Algorithm for Computing Sample Variances", 1979.
+    """
+    own = torch.cat([mean, squares, number])
+    found = own.new_empty(distributed.get_world_size(), len(own))
+    distributed.all_gather(list(found), own)
+    means, spreads, weights = found.split([len(mean), len(squares), 1], 1)
+    count = weights.sum(0).clamp(min=1)
+    joint = (weights * means).sum(0) / count
+    between = (weights * (means - joint).square()).sum(0)
+    return joint, spreads.sum(0) + between, count
 
 
 def _total(x: Tensor) -> Tensor:

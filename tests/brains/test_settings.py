@@ -333,6 +333,47 @@ def test_what_is_read_otherwise_than_it_is_typed_is_refused(recipe, typed, messa
     assert not Path("results").exists()
 
 
+KINDS = """!include:base.yaml
+lr: 0.001
+epochs: 3
+causal: false
+share: !ref <name>
+"""
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("--lr=0.1x", "--lr=0.1x: expected a number, as lr: 0.001"),
+        ("--epochs=three", "--epochs=three: expected a number, as epochs: 3"),
+        ("--causal=no", "--causal=no: expected true or false, as causal: false"),
+        ("--causal='true'", "--causal=true: expected true or false"),
+    ],
+)
+def test_text_in_place_of_a_number_is_refused(recipe, typed, message):
+    add_yaml(recipe, "kinds.yaml", KINDS)
+    with pytest.raises(ValueError, match=message):
+        start_run(["hparams/kinds.yaml", typed], recipe)
+    assert not Path("results").exists()
+
+
+@pytest.mark.parametrize(
+    ("typed", "key", "value"),
+    [
+        ("--lr=1e-4", "lr", 1e-4),
+        ("--lr=null", "lr", None),
+        ("--lr=!ref <epochs>", "lr", 3),
+        ("--epochs=[1, 2]", "epochs", [1, 2]),
+        ("--causal=true", "causal", True),
+        ("--share=none", "share", "none"),
+    ],
+)
+def test_what_may_stand_in_place_of_a_number_is_taken(recipe, typed, key, value):
+    add_yaml(recipe, "kinds.yaml", KINDS)
+    hparams, _ = start_run(["hparams/kinds.yaml", typed], recipe)
+    assert hparams[key] == value
+
+
 @pytest.mark.parametrize(
     ("typed", "name"),
     [("'run #3'", "run #3"), ("a#b", "a#b"), ("two words", "two words")],
