@@ -72,8 +72,8 @@ class GradientModulationBrain(StepCheckpointsBrain):
     - A step whose gradient, of all processes together, is not finite is left out on all
       of them; `nonfinite_patience` counts the steps whose loss is not. (With the fp16
       scaler it is the scaler that decides, also on the gradient of all.) Running
-      statistics of PyTorch's batch norms still take the batch in; this package's do
-      not.
+      statistics of batch norms still take the batch in; this package's leave out what
+      is not finite.
     - Checkpoints inside an epoch wait for the optimizers' step: they hold no gradients.
     - Activation checkpointing needs `use_reentrant=False`.
 

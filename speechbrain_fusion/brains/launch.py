@@ -35,6 +35,9 @@ from speechbrain_fusion.data.files import written_whole
 from speechbrain_fusion.nnet.processes import in_group
 from speechbrain_fusion.report.run_files import COMMAND, ORIGIN, SETTINGS
 
+# the second line of kept settings, by which their first is told from a comment
+NO_LINT = "# yamllint disable\n"
+
 
 def start_run(
     arguments: Sequence[str], recipe: Path | str
@@ -119,8 +122,9 @@ def _keep_settings(folder: Path, base: Path, changes: dict[str, Any]) -> None:
         written_whole(folder / SETTINGS) as file,
     ):
         # settings that a run has kept say already what they were made of
-        if not stream.readline().startswith(ORIGIN):
-            file.write(f"{ORIGIN}{base}\n# yamllint disable\n")
+        first, second = stream.readline(), stream.readline()
+        if not (first.startswith(ORIGIN) and second == NO_LINT):
+            file.write(f"{ORIGIN}{base}\n{NO_LINT}")
         stream.seek(0)
         shutil.copyfileobj(resolve_references(stream, changes), file)
 

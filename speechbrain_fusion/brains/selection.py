@@ -64,7 +64,7 @@ def chosen_figure(
     if math.isnan(chosen):
         why = ""
         if not math.isfinite(loss):
-            why = f", as the network's output is not finite (the loss is {loss})"
+            why = f"; the loss is {loss}: the network's output may not be finite"
         raise ValueError(
             f"select: {select} scored no item of the validation set in epoch {epoch}"
             f"{why}; the checkpoints of before are as they were"

@@ -15,6 +15,7 @@ from typing import Any
 
 import ruamel.yaml
 from hyperpyyaml.core import recursive_update, resolve_references
+from ruamel.yaml.scalarbool import ScalarBoolean
 from speechbrain.utils.run_opts import RunOptions
 
 from speechbrain_fusion.messages import unwrapped
@@ -316,10 +317,15 @@ def _check_kinds(given: dict[str, Any], changes: dict[str, Any]) -> None:
     It would fail far from here, or be true: "no" is text, and text is true.
     """
     for key, value in changes.items():
-        if not isinstance(value, str) or not isinstance(given[key], int | float):
+        was = given[key]
+        if not isinstance(value, str) or not isinstance(was, int | float):
             continue
-        kind = "true or false" if isinstance(given[key], bool) else "a number"
-        like = str(given[key]).lower()
+        # a tuple, which HyperPyYAML reads by itself, not this parser
+        if re.fullmatch(r"\(.*\)", value):
+            continue
+        kind, like = "a number", str(was)
+        if isinstance(was, bool | ScalarBoolean):
+            kind, like = "true or false", str(bool(was)).lower()
         raise ValueError(f"--{key}={value}: expected {kind}, as {key}: {like}")
 
 

@@ -23,7 +23,8 @@ SILENCE = 0.5 / 2**15
 def audio_files(folder: Path, suffixes: Collection[str] = SUFFIXES) -> list[Path]:
     """List a folder's audio files, at any depth, also behind links, in order.
 
-    Hidden ones do not count: macOS keeps notes on "a.wav" in "._a.wav".
+    Hidden ones and what is in hidden folders do not count: macOS keeps notes on
+    "a.wav" in "._a.wav".
 
     Arguments
     ---------
@@ -53,7 +54,12 @@ def audio_files(folder: Path, suffixes: Collection[str] = SUFFIXES) -> list[Path
     # not rglob, which passes over linked folders
     paths = []
     for root, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [x for x in folders if not _leads_back(Path(root, x))]
+        # hidden ones hold what was thrown away and notes of systems
+        folders[:] = [
+            name
+            for name in folders
+            if not (name.startswith(".") or _leads_back(Path(root, name)))
+        ]
         paths += [Path(root, name) for name in names if not name.startswith(".")]
     return sorted(path for path in paths if path.suffix.lower() in suffixes)
 

@@ -98,8 +98,9 @@ class BatchNorm(nn.Module):
     def _remember(self, mean: Tensor, variance: Tensor) -> None:
         """Keep running statistics; those that are not finite would never go away."""
         self.num_batches_tracked.add_(1)
+        finite = mean.isfinite() & variance.isfinite()
         for old, new in ((self.running_mean, mean), (self.running_var, variance)):
-            old.copy_(torch.where(new.isfinite(), new, old))
+            old.copy_(torch.where(finite, new, old))
 
 
 class FrameNorm(nn.Module):
@@ -222,9 +223,11 @@ class _Standardize(torch.autograd.Function):
             number = (~padding).expand_as(x[:, :1]).sum(dtype=x.dtype)[None]
         count = number.clamp(min=1)
         mean = x.sum(axes) / count
+        # what is returned is not changed in place: torch.compile (2.11) would lose the
+        # gradient
         y = x - _like(mean, x)
         if padding is not None:
-            y.masked_fill_(padding, 0.0)
+            y = y.masked_fill(padding, 0.0)
         squares = torch.linalg.vector_norm(y, dim=axes).square()
         own = mean
         if in_group():
@@ -232,11 +235,11 @@ class _Standardize(torch.autograd.Function):
         variance = squares / count
         scale = (variance + eps).rsqrt()
         if own is mean:
-            y.mul_(_like(scale, x))
+            y = y * _like(scale, x)
         else:
             y = torch.addcmul(_like((own - mean) * scale, x), y, _like(scale, x))
             if padding is not None:
-                y.masked_fill_(padding, 0.0)
+                y = y.masked_fill(padding, 0.0)
         ctx.save_for_backward(y, padding, scale, count)
         ctx.mark_non_differentiable(mean, variance, count)
         return y, mean, variance, count

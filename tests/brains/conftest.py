@@ -40,6 +40,11 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return train
 
 
+def add_yaml(recipe: Path, name: str, text: str) -> None:
+    """Write a YAML beside a recipe's own."""
+    (recipe.parent / "hparams" / name).write_text(text)
+
+
 @pytest.fixture(scope="session")
 def finished(
     tmp_path_factory: pytest.TempPathFactory,

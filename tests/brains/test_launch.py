@@ -106,6 +106,15 @@ def test_a_run_can_be_evaluated_by_what_it_kept(recipe):
     assert before.startswith(f"# From {recipe.parent / 'hparams' / 'base.yaml'}\n")
 
 
+def test_a_comment_that_begins_as_an_origin_is_none(recipe):
+    text = (recipe.parent / "hparams" / "base.yaml").read_text()
+    base = recipe.parent / "hparams" / "cited.yaml"
+    base.write_text(f"# From Luo & Mesgarani, 2019\n{text}")
+    hparams, _ = start_run(["hparams/cited.yaml"], recipe)
+    kept = Path(hparams["output_folder"], "hyperparams.yaml").read_text()
+    assert kept.startswith(f"# From {base}\n")
+
+
 @pytest.mark.slow
 def test_settings_are_kept_whole_or_stay_as_they_were(recipe, monkeypatch):
     start_run(["hparams/base.yaml"], recipe)

@@ -18,17 +18,13 @@ from speechbrain_fusion.brains.settings import (
     find_yaml,
     resolve_include,
 )
-from tests.brains.conftest import BASE
+from tests.brains.conftest import BASE, add_yaml
 from tests.ranks import ROOT
 
 pytestmark = pytest.mark.usefixtures("alone")
 YAMLS = sorted(
     path for path in ROOT.glob("recipes/*/hparams/*.yaml") if path.stem != "common"
 )
-
-
-def add_yaml(recipe, name, text):
-    (recipe.parent / "hparams" / name).write_text(text)
 
 
 def test_a_yaml_is_found_beside_the_recipe(recipe):
@@ -140,29 +136,6 @@ def test_a_broken_yaml_is_named_in_one_line(recipe, text):
     with pytest.raises(ValueError, match=r"broken\.yaml: ") as caught:
         start_run(["hparams/broken.yaml"], recipe)
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("change", ["--sise=5", "--enhancer={N: 3}", "--max_grad=3"])
-def test_an_unknown_key_names_the_key_and_the_file(recipe, change):
-    key = re.match(r"--(\w+)", change)[1]
-    pattern = rf"base\.yaml: no such key: \['{key}'\], expected one of \['name', .*net"
-    with pytest.raises(ValueError, match=pattern):
-        start_run(["hparams/base.yaml", change], recipe)
-    assert not Path("results").exists()
-
-
-@pytest.mark.parametrize("arguments", [["size=5"], ["--size=[1"], ["5"]])
-def test_what_is_no_change_is_refused(recipe, arguments):
-    with pytest.raises(ValueError, match="expected --key=value") as caught:
-        start_run(["hparams/base.yaml", *arguments], recipe)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("key", ["a", "max_grad", "dev", "compile_m"])
-def test_a_key_that_would_be_taken_for_a_run_option_is_refused(recipe, key):
-    add_yaml(recipe, "taken.yaml", BASE + f"{key}: 1\n")
-    with pytest.raises(ValueError, match=rf"taken\.yaml: the key '{key}' is a prefix"):
-        start_run(["hparams/taken.yaml"], recipe)
 
 
 @pytest.mark.slow
@@ -316,71 +289,6 @@ def test_a_run_may_wait_longer_for_a_gain(tmp_path):
     path = ROOT / "recipes" / "timit" / "hparams" / "small.yaml"
     begun_with(path, tmp_path)
     check_same_run(tmp_path, *changed(path, stop_after=77))
-
-
-@pytest.mark.parametrize(
-    ("typed", "message"),
-    [
-        (["--name", "run #3"], "--name=run #3: what is behind # is a comment in YAML"),
-        (["--name=run #3"], "--name=run #3: what is behind # is a comment in YAML"),
-        (["--name", "x", "--noprogressbar", "true"], "--name=x: .*got 'true'"),
-        (["--name=x", "stray"], "--name=x: expected an option behind it, got 'stray'"),
-    ],
-)
-def test_what_is_read_otherwise_than_it_is_typed_is_refused(recipe, typed, message):
-    with pytest.raises(ValueError, match=message):
-        start_run(["hparams/base.yaml", *typed], recipe)
-    assert not Path("results").exists()
-
-
-KINDS = """!include:base.yaml
-lr: 0.001
-epochs: 3
-causal: false
-share: !ref <name>
-"""
-
-
-@pytest.mark.parametrize(
-    ("typed", "message"),
-    [
-        ("--lr=0.1x", "--lr=0.1x: expected a number, as lr: 0.001"),
-        ("--epochs=three", "--epochs=three: expected a number, as epochs: 3"),
-        ("--causal=no", "--causal=no: expected true or false, as causal: false"),
-        ("--causal='true'", "--causal=true: expected true or false"),
-    ],
-)
-def test_text_in_place_of_a_number_is_refused(recipe, typed, message):
-    add_yaml(recipe, "kinds.yaml", KINDS)
-    with pytest.raises(ValueError, match=message):
-        start_run(["hparams/kinds.yaml", typed], recipe)
-    assert not Path("results").exists()
-
-
-@pytest.mark.parametrize(
-    ("typed", "key", "value"),
-    [
-        ("--lr=1e-4", "lr", 1e-4),
-        ("--lr=null", "lr", None),
-        ("--lr=!ref <epochs>", "lr", 3),
-        ("--epochs=[1, 2]", "epochs", [1, 2]),
-        ("--causal=true", "causal", True),
-        ("--share=none", "share", "none"),
-    ],
-)
-def test_what_may_stand_in_place_of_a_number_is_taken(recipe, typed, key, value):
-    add_yaml(recipe, "kinds.yaml", KINDS)
-    hparams, _ = start_run(["hparams/kinds.yaml", typed], recipe)
-    assert hparams[key] == value
-
-
-@pytest.mark.parametrize(
-    ("typed", "name"),
-    [("'run #3'", "run #3"), ("a#b", "a#b"), ("two words", "two words")],
-)
-def test_what_is_quoted_or_one_word_is_itself(recipe, typed, name):
-    hparams, _ = start_run(["hparams/base.yaml", f"--name={typed}"], recipe)
-    assert hparams["name"] == name
 
 
 def test_checkpoints_elsewhere_are_looked_at_too(tmp_path):

@@ -102,9 +102,11 @@ def test_audio_is_found_at_any_depth_and_in_order(tmp_path):
     assert found == ["a/b/d.ogg", "a/b.wav", "a/c.FLAC", "b.wav"]
 
 
-def test_notes_of_macos_are_no_audio(tmp_path):
+def test_what_is_hidden_is_no_audio(tmp_path):
     write_noise(tmp_path / "a.wav", 0.1, 0)
     (tmp_path / "._a.wav").write_bytes(b"\0\5\26\7")
+    (tmp_path / ".Trash-1000" / "files").mkdir(parents=True)
+    write_noise(tmp_path / ".Trash-1000" / "files" / "old.wav", 0.1, 0)
     assert audio_files(tmp_path) == [tmp_path / "a.wav"]
 
 

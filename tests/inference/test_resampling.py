@@ -115,6 +115,16 @@ def test_the_last_millisecond_is_there(rate):
     assert energy == pytest.approx(np.square(signal).sum() / rate, rel=0.01)
 
 
+@pytest.mark.parametrize("samples", [5000, 5001, 5004])
+@pytest.mark.parametrize(("source", "target"), [(48000, 8000), (44100, 16000)])
+def test_the_last_sample_is_what_it_is_before_silence(source, target, samples):
+    signal = np.random.default_rng(0).standard_normal((1, samples))
+    longer = np.pad(signal, ((0, 0), (0, source // 10)))
+    given = resample(signal, source, target)
+    expected = resample(longer, source, target)[:, : given.shape[-1]]
+    np.testing.assert_allclose(given, expected, atol=1e-6)
+
+
 def test_level_is_kept_and_what_cannot_be_heard_any_more_is_gone():
     time = np.arange(48000) / 48000
     low, high = (np.sin(2 * np.pi * f * time)[np.newaxis] for f in (1000, 11000))

@@ -37,6 +37,10 @@ def test_a_batch_that_is_not_finite_does_not_stay_in_the_statistics(valid):
     spoilt = torch.randn(3, 4, 10)
     spoilt[0, 1, 5], spoilt[1, 2, 3] = torch.inf, torch.nan
     assert not norm(spoilt, valid).isfinite().all()
+    # whose square has no single precision
+    loud = torch.randn(3, 4, 10)
+    loud[:, 1:3] = 1e20 * (loud[:, 1:3] + 1)
+    norm(loud, valid)
     after = norm.state_dict()
     for name in ("running_mean", "running_var"):
         assert torch.equal(after[name][1:3], before[name][1:3])
@@ -105,6 +109,19 @@ def test_batch_norm_has_the_gradient_of_what_it_computes(padded):
     assert torch.autograd.gradcheck(lambda z: _Standardize.apply(z, mask, 0.1)[0], x)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("padded", [False, True])
+def test_a_compiled_batch_norm_keeps_its_gradient(padded):
+    norm, gradients = jittered(BatchNorm(3)), []
+    x = torch.randn(2, 3, 4, 2, requires_grad=True)
+    valid = torch.arange(4) < torch.tensor([4, 2])[:, None] if padded else None
+    for run in (norm, torch.compile(norm, backend="aot_eager")):
+        inputs = x, norm.weight, norm.bias
+        gradients.append(torch.autograd.grad(run(x, valid).pow(3).sum(), inputs))
+    for plain, compiled in zip(*gradients, strict=True):
+        torch.testing.assert_close(compiled, plain)
+
+
 RANKS = """
 import torch
 from speechbrain_fusion.nnet import BatchNorm
@@ -114,21 +131,24 @@ torch.manual_seed(0)
 x = torch.randn(4, 3, 8, 5, dtype=torch.float64)
 valid = torch.arange(8) < torch.tensor([8, 3, 5, 1])[:, None]
 
-def run(part):
+def run(part, compiled=False):
     norm = BatchNorm(3).double()
     mine = x[part].clone().requires_grad_()
-    y = norm(mine, valid[part])
+    network = torch.compile(norm, backend="aot_eager") if compiled else norm
+    y = network(mine, valid[part])
     loss = (y.transpose(1, 2)[valid[part]] ** 3).sum()
     loss.backward()
     return norm, mine.grad
 
 own = slice(0, 1) if rank == 0 else slice(1, 4)
 norm, gradient = run(own)
+_, of_compiled = run(own, compiled=True)
 torch.distributed.barrier()
 torch.distributed.destroy_process_group()
 whole, expected = run(slice(0, 4))
 keep = valid[own][:, None, :, None].expand_as(gradient)
 torch.testing.assert_close(gradient[keep], expected[own][keep], atol=1e-10, rtol=0)
+torch.testing.assert_close(of_compiled, gradient)
 torch.testing.assert_close(norm.running_mean, whole.running_mean, atol=1e-12, rtol=0)
 torch.testing.assert_close(norm.running_var, whole.running_var, atol=1e-12, rtol=0)
 """
