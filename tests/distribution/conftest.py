@@ -3,16 +3,18 @@
 import json
 import os
 import shutil
-import site
 import subprocess
 import sys
 import tarfile
 import venv
 import zipfile
+from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+
+from tests.distribution.dependencies import link, needed
 
 ROOT = Path(__file__).parents[2]
 JUNK = (
@@ -21,6 +23,12 @@ JUNK = (
     *("build/lib/speechbrain_fusion/removed.py", "docs/_build/html/index.html"),
     *("recipes/__pycache__/train.cpython-310.pyc", "dist/old-0.0.1.tar.gz"),
 )
+WHERE = """
+import importlib.metadata, json, speechbrain_fusion
+found = importlib.metadata.distribution("speechbrain-fusion")
+folder = str(found.locate_file(""))
+print(json.dumps([speechbrain_fusion.__file__, found.version, folder]))
+"""
 
 
 class Built(NamedTuple):
@@ -54,6 +62,10 @@ class Away(NamedTuple):
         """Run a script and load the JSON in its last line."""
         lines = self.run(folder, "python", "-c", script, *arguments).splitlines()
         return json.loads(lines[-1])
+
+    def holds(self, path: str) -> bool:
+        """Tell whether a file or folder is inside the environment."""
+        return Path(path).resolve().is_relative_to(self.bin.parent.resolve())
 
 
 def without_paths() -> dict[str, str]:
@@ -98,25 +110,17 @@ def built(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def away(built, tmp_path_factory):
-    """Install the wheel where it finds its dependencies but no editable install.
+    """Install the wheel where its dependencies are, and no other distribution.
 
-    The folders of this environment's packages are added by a path file, which makes
-    their own path files, an editable install's, ineffective.
+    They are linked from this environment, as an index may be out of reach. What the
+    wheel does not ask for is not there: no extra, no test tool, no editable install.
     """
     folder = tmp_path_factory.mktemp("away") / "venv"
     venv.create(folder, symlinks=True)
+    pip = [sys.executable, "-m", "pip", "--python", folder / "bin" / "python"]
+    install = [*pip, "install", "-q", "--no-deps", "--no-index", built.wheel]
+    subprocess.run(install, env=without_paths(), check=True)
     (packages,) = folder.glob("lib/python*/site-packages")
-    (packages / "dependencies.pth").write_text("\n".join(site.getsitepackages()))
-    python = folder / "bin" / "python"
-    pip = [
-        sys.executable,
-        "-m",
-        "pip",
-        "--python",
-        python,
-        "install",
-        "-q",
-        "--no-deps",
-    ]
-    subprocess.run([*pip, "--no-index", built.wheel], env=without_paths(), check=True)
+    (wheel,) = metadata.distributions(path=[str(packages)])
+    link(needed(wheel.requires or ()), packages)
     return Away(folder / "bin")

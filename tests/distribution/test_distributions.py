@@ -1,11 +1,15 @@
 """What is in wheel and sdist: all that belongs there, and nothing that was left."""
 
+import ast
 import configparser
 import runpy
+import sys
 from email.parser import Parser
+from importlib import metadata
 from zipfile import ZipFile
 
 import pytest
+from packaging.requirements import Requirement
 
 from tests.distribution.conftest import ROOT
 
@@ -71,3 +75,31 @@ def test_every_upper_bound_is_explained():
         while ">=" in lines[number] or lines[number].endswith(" ="):
             number -= 1
         assert "#" in lines[number]
+
+
+def libraries(path):
+    """List the libraries that a file imports, inside functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {each.name.partition(".")[0] for each in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module.partition(".")[0])
+    return found - {"speechbrain_fusion", *sys.stdlib_module_names}
+
+
+def test_every_library_is_asked_for_by_name():
+    # what another library happens to bring may be gone with its next release
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg", encoding="utf-8")
+    extras = config["options.extras_require"]
+    # only functions import those of extras: modules are tried without them
+    texts = (config["options"]["install_requires"], extras["plots"], extras["export"])
+    lines = filter(None, "\n".join(texts).splitlines())
+    installed = (metadata.files(Requirement(line).name) for line in lines)
+    asked = {x.parts[0].partition(".")[0] for files in installed for x in files}
+    for folder in ("speechbrain_fusion", "recipes"):
+        paths = [*(ROOT / folder).rglob("*.py")]
+        assert paths
+        for path in paths:
+            assert libraries(path) <= asked, f"{path}: {libraries(path) - asked}"

@@ -1,20 +1,19 @@
 """An ordinary SpeechBrain script, not ours, takes in parts of the package.
 
 One at a time, by a few lines of its YAML and a line or two of the script, as its owner
-would change them. Every run is then stopped after two epochs and taken up again.
+would change them, where the wheel is installed. Every run is then stopped after two
+epochs and taken up again.
 """
 
 import itertools
 import math
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.distribution.conftest import ROOT, without_paths
+from tests.distribution.conftest import WHERE
 
 pytestmark = pytest.mark.slow
 PLAIN = Path(__file__).parent / "plain_training"
@@ -25,8 +24,8 @@ IMPORT = f"from {PACKAGE}.brains import GradientModulationBrain"
 class Script:
     """A copy of the plain script, to be edited and run."""
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, folder, away):
+        self.folder, self.away = folder, away
         for name in ("train.py", "train.yaml"):
             (folder / name).write_text((PLAIN / name).read_text())
 
@@ -39,17 +38,9 @@ class Script:
         (self.folder / name).write_text(text)
 
     def train(self, epochs):
-        command = [sys.executable, "train.py", "train.yaml", "--device=cpu"]
-        done = subprocess.run(
-            [*command, f"--number_of_epochs={epochs}"],
-            cwd=self.folder,
-            # where there is no installation, tests use the checkout
-            env={**without_paths(), "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
+        command = ("train.py", "train.yaml", "--device=cpu")
+        changes = f"--number_of_epochs={epochs}"
+        self.away.run(self.folder, "python", *command, changes)
 
     def log(self):
         """Read the log: {"train loss": [one for each epoch], ...}."""
@@ -67,8 +58,10 @@ class Script:
 
 
 @pytest.fixture
-def script(tmp_path):
-    return Script(tmp_path)
+def script(away, tmp_path):
+    # a script imports what -c does: both look into this folder first
+    assert away.holds(away.ask(tmp_path, WHERE)[0])
+    return Script(tmp_path, away)
 
 
 def train_twice(script):
