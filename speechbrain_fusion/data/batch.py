@@ -11,7 +11,17 @@ from torch import Tensor
 
 @dataclass
 class Example:
-    """One item: its name, its signals [channels, time] and what is known of it."""
+    """One item of a data set.
+
+    Attributes
+    ----------
+    id : str
+        Its name.
+    signals : dict of str to torch.Tensor
+        Each [channels, time].
+    info : dict
+        What is known of it.
+    """
 
     id: str
     signals: dict[str, Tensor]

@@ -37,7 +37,19 @@ from speechbrain_fusion.data.source import Source, cut_speech, read_stretch
 
 @dataclass(frozen=True)
 class Part:
-    """A talker or a noise: recording, LUFS, percent of its speed, place (0 to 1)."""
+    """A talker or a noise.
+
+    Attributes
+    ----------
+    entry : dict
+        The recording, a line of a manifest.
+    level : float
+        Its loudness in LUFS.
+    speed : int
+        In percent of its own.
+    place : float
+        Where its stretch begins, from 0 to 1 of where it can.
+    """
 
     entry: Entry
     level: float
@@ -47,7 +59,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that a mixture follows from."""
+    """Everything that a mixture follows from.
+
+    Attributes
+    ----------
+    talkers : tuple of Part
+        Who talks.
+    noise : Part
+        What is added.
+    """
 
     talkers: tuple[Part, ...]
     noise: Part

@@ -31,7 +31,23 @@ TARGETS = ("full", "direct")
 
 @dataclass(frozen=True)
 class Scene:
-    """What is heard from where: everything that a rendering follows from."""
+    """What is heard from where: everything that a rendering follows from.
+
+    Attributes
+    ----------
+    target : Source
+        The talker to enhance.
+    interferers : tuple of Source
+        What else is heard.
+    kind : str
+        The noise's kind, by which tables are made.
+    snr : float
+        In dB, over both ears.
+    level : float
+        Of the mixture in dBFS, RMS over both ears.
+    seconds : float
+        How long it is.
+    """
 
     target: Source
     interferers: tuple[Source, ...]

@@ -19,7 +19,17 @@ SPEECH = 1e-4
 
 @dataclass(frozen=True)
 class Source:
-    """A stretch of a recording that comes from one direction."""
+    """A stretch of a recording that comes from one direction.
+
+    Attributes
+    ----------
+    entry : dict
+        The recording, a line of a manifest.
+    start : float
+        Where the stretch begins, in seconds.
+    azimuth : float
+        Where it comes from in degrees, 90 being left.
+    """
 
     entry: Entry
     start: float

@@ -30,7 +30,19 @@ from speechbrain_fusion.data.source import cut_speech
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that a mixture follows from; places are from 0 to 1."""
+    """Everything that a mixture follows from.
+
+    Attributes
+    ----------
+    speech, noise : dict
+        The recordings, lines of manifests.
+    place, noise_place : float
+        Where their stretches begin, from 0 to 1 of where they can.
+    snr : float
+        In dB.
+    gain : float
+        Of the mixture, in dB.
+    """
 
     speech: Entry
     place: float

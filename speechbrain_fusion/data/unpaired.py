@@ -36,7 +36,27 @@ PURE_NOISE = "noise alone"
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that an item follows from; places are from 0 to 1."""
+    """Everything that an item follows from.
+
+    Attributes
+    ----------
+    speech, noise : dict
+        The recordings of the mixture, lines of manifests.
+    place, noise_place, clean_place, added_place : float
+        Where stretches begin, from 0 to 1 of where they can.
+    snr : float
+        Of the mixture, in dB.
+    room : dict or None
+        The room impulse response.
+    clean : dict or None
+        The recording of the clean clip.
+    pure_noise : bool
+        Whether the mixture has no speech.
+    added : dict or None
+        The recording of the noise that is added to the mixture.
+    added_snr : float
+        Of the mixture over that, in dB.
+    """
 
     speech: Entry
     place: float

@@ -33,7 +33,15 @@ Result = TypeVar("Result")
 
 
 class Failure(NamedTuple):
-    """A file that was not processed, and why."""
+    """A file that was not processed, and why.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    message : str
+        Why, in one line.
+    """
 
     path: Path
     message: str

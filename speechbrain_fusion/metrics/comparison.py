@@ -13,7 +13,17 @@ from speechbrain_fusion.metrics.info import FEATURE_METRICS
 
 
 class PairedDifference(NamedTuple):
-    """Mean of a - b, the limits of its confidence interval, and the pairs used."""
+    """How two systems differ over the same items.
+
+    Attributes
+    ----------
+    mean : float
+        Of a - b.
+    low, high : float
+        The limits of its confidence interval.
+    pairs : int
+        How many there were.
+    """
 
     mean: float
     low: float

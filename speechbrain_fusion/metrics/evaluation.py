@@ -44,8 +44,16 @@ class Item(NamedTuple):
 class Evaluation(NamedTuple):
     """A table of scores, and what a reader must know beside it.
 
-    `reasons` holds a dict (id, system, metric, reason) for each score that is missing,
-    `failures` a line for each pair that could not be scored at all.
+    Attributes
+    ----------
+    table : MetricTable
+        The scores.
+    reasons : list of dict
+        Of each score that is missing: id, system, metric, reason.
+    failures : list of str
+        A line for each pair that could not be scored at all.
+    notes : list of str
+        What was resampled and what was cut.
     """
 
     table: MetricTable

@@ -12,7 +12,17 @@ SHOWN = 3
 
 
 class Pair(NamedTuple):
-    """An item's name and its files."""
+    """An item's name and its files.
+
+    Attributes
+    ----------
+    name : str
+        Its name in tables.
+    reference, estimate : Path
+        The clean signal and what was made of the noisy one.
+    noisy : Path or None
+        The noisy one, if it is to be scored too.
+    """
 
     name: str
     reference: Path

@@ -1,6 +1,7 @@
 """The reference has every public name, and none that does not exist."""
 
 import importlib
+import inspect
 import re
 
 import pytest
@@ -37,3 +38,20 @@ def test_every_public_name_is_there_once(package):
 def test_every_name_has_a_docstring(package):
     for place, name in listed(package):
         assert getattr(importlib.import_module(place), name).__doc__, f"{place}.{name}"
+
+
+# as in "Takes the arguments of `snr`", "See `snr`"
+ELSEWHERE = re.compile(r"(Takes|[Ss]ee)[^`.]+`\w")
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_argument_is_described(package):
+    for place, name in listed(package):
+        thing = getattr(importlib.import_module(place), name)
+        text = inspect.getdoc(thing)
+        inherited = isinstance(thing, type) and "__init__" not in vars(thing)
+        if (inherited and not issubclass(thing, tuple)) or ELSEWHERE.search(text):
+            continue
+        for argument, kind in inspect.signature(thing).parameters.items():
+            if kind.kind not in (kind.VAR_POSITIONAL, kind.VAR_KEYWORD):
+                assert re.search(rf"\b{argument}\b", text), f"{name}: {argument}"
