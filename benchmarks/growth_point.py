@@ -14,24 +14,12 @@ from typing import Any
 
 import torch
 from measure import interleave, peak_memory, watch_memory
-from systems import RECIPES, YAMLS, make, sample_rate
+from recipe_step import SIGNALS, make_batch, make_brain, recipe_of, step_of
+from systems import make, sample_rate
 
-from speechbrain_fusion.brains import (
-    EnhancementBrain,
-    SeparationBrain,
-    SharedLatentBrain,
-    TwoBranchBrain,
-    start_run,
-)
 from speechbrain_fusion.data import Batch
 
 BASE: dict[str, float] = {"width": 32, "batch": 1, "length": 1.0, "talkers": 2}
-BRAINS = {
-    "binaural": EnhancementBrain,
-    "librimix_noisy": SeparationBrain,
-    "timit": TwoBranchBrain,
-    "daps_noisex": SharedLatentBrain,
-}
 Changes = dict[str, Any]
 
 
@@ -76,22 +64,15 @@ def shared_latent(width: int) -> Changes:
     }
 
 
-# The system of systems.py, what scales it, and its signals with their channels
-ONE = {"mixture": 1, "target": 1}
-TALKERS = {"mixture": 1, "clean": 1, "target": "talkers"}
-EARS = {"mixture": 2, "target": 2}
-FAMILIES: dict[str, tuple[str, Callable[[int], Changes], dict[str, Any]]] = {
-    "binaural": ("clarity", binaural, EARS),
-    "release": ("release", binaural, EARS),
-    "dprnn": ("dprnn", dprnn, TALKERS),
-    "sepformer": ("sepformer", sepformer, TALKERS),
-    "convtasnet": ("convtasnet", convtasnet, TALKERS),
-    "two_branch": ("two_branch", two_branch, ONE),
-    "shared_latent": (
-        "shared_latent",
-        shared_latent,
-        {"mixture": 1, "clean": 1, "added": 1},
-    ),
+# The system of systems.py, and what scales it
+FAMILIES: dict[str, tuple[str, Callable[[int], Changes]]] = {
+    "binaural": ("clarity", binaural),
+    "release": ("release", binaural),
+    "dprnn": ("dprnn", dprnn),
+    "sepformer": ("sepformer", sepformer),
+    "convtasnet": ("convtasnet", convtasnet),
+    "two_branch": ("two_branch", two_branch),
+    "shared_latent": ("shared_latent", shared_latent),
 }
 SEPARATORS = ("dprnn", "sepformer", "convtasnet")
 
@@ -119,56 +100,21 @@ def main() -> None:
 
 def warm_up(point: dict[str, Any]) -> None:
     """Let the libraries take what they need, by a pass through the smallest network."""
-    name, scale, signals = FAMILIES[point["family"]]
+    name, scale = FAMILIES[point["family"]]
     network = make(name, **scale(int(BASE["width"])))
-    mixture = torch.randn(1, signals["mixture"], sample_rate(name) // 4)
+    channels = SIGNALS[recipe_of(name)]["mixture"]
+    mixture = torch.randn(1, channels, sample_rate(name) // 4)
     network.process(mixture).square().sum().backward()
 
 
 def prepare(point: dict[str, Any], folder: str) -> tuple[Any, Batch]:
     """Make the Brain of a recipe, ready to train, and a batch."""
-    name, scale, signals = FAMILIES[point["family"]]
-    file, changes = YAMLS[name]
-    recipe = file.split("/")[0]
-    if not point["published"]:
-        changes = {**changes, **scale(int(point["width"]))}
-    if recipe == "librimix_noisy":
+    name, scale = FAMILIES[point["family"]]
+    changes = {} if point["published"] else scale(int(point["width"]))
+    if name in SEPARATORS:
         changes = {**changes, "talkers": int(point["talkers"])}
-    given = {**changes, "output_folder": folder}
-    run = [f"--{key}={json.dumps(value)}" for key, value in given.items()]
-    hparams, run_opts = start_run(
-        [str(RECIPES / file), *run, f"--device={point['device']}"],
-        RECIPES / recipe / "train.py",
-    )
-    brain = BRAINS[recipe].from_yaml(hparams, run_opts)
-    # what a corpus would say: a third of the mixtures is noise alone
-    brain.noise_share = 0.3
-    brain.on_fit_start()
-    brain.modules.train()
-    return brain, make_batch(point, signals, hparams["sample_rate"])
-
-
-def make_batch(point: dict[str, Any], signals: dict[str, Any], rate: int) -> Batch:
-    """Make a batch of noise."""
-    count, samples = int(point["batch"]), round(rate * point["length"])
-    noise = {
-        name: 0.1 * torch.randn(count, int(point.get(channels, channels)), samples)
-        for name, channels in signals.items()
-    }
-    info = [{"pure_noise": place % 4 == 3} for place in range(count)]
-    ids = [str(place) for place in range(count)]
-    return Batch(ids, noise, torch.ones(count), info, padded=False)
-
-
-def step(brain: Any, batch: Batch) -> Callable[[], object]:
-    """Return a function that takes one training step."""
-
-    def take() -> None:
-        brain.modules.train()
-        brain.step += 1
-        brain.fit_batch(batch)
-
-    return take
+    brain = make_brain(name, changes, folder, [f"--device={point['device']}"])
+    return brain, make_batch(brain, name, int(point["batch"]), point["length"])
 
 
 def inference(brain: Any, batch: Batch) -> Callable[[], object]:
@@ -185,7 +131,7 @@ def inference(brain: Any, batch: Batch) -> Callable[[], object]:
     return enhance
 
 
-WAYS = {"step": step, "inference": inference}
+WAYS = {"step": step_of, "inference": inference}
 
 
 if __name__ == "__main__":

@@ -140,7 +140,7 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None
 def record(
     what: str,
     case: str,
-    ours: float | Sequence[float],
+    ours: float | Sequence[float] | str,
     unit: str,
     peer: str | None = None,
     theirs: float | Sequence[float] | None = None,
@@ -151,8 +151,9 @@ def record(
     ---------
     what, case : str
         What was measured, and with what sizes.
-    ours : float or sequence of float
-        A value, less being better where there is a peer; or those of all rounds.
+    ours : float or sequence of float or str
+        A value, less being better where there is a peer; or those of all rounds; or
+        why there is none.
     unit : str
         Of ours and theirs.
     peer : str, optional
@@ -170,7 +171,7 @@ def record(
         "what": what,
         "case": case,
         "unit": unit,
-        "ours": middle(ours),
+        "ours": ours if isinstance(ours, str) else middle(ours),
         "peer": peer,
         "version": version(peer) if both and peer else None,
         "theirs": None if theirs is None else middle(theirs),

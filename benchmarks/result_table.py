@@ -67,8 +67,10 @@ def lay_out(header: tuple[str, ...], rows: list[list[str]]) -> list[str]:
 
 
 def show(row: Row, missing: dict[str, str]) -> list[str]:
-    """Return the cells of a row; a peer without a value is missing."""
-    ours = f"{number(row['ours'])} {row['unit']}"
+    """Return the cells of a row: ours or why it is not there, a peer or its lack."""
+    ours = row["ours"]
+    if not isinstance(ours, str):
+        ours = f"{number(ours)} {row['unit']}"
     begin = [row["benchmark"], row["what"], row["case"], ours]
     if row["peer"] is None:
         return [*begin, "", "", ""]

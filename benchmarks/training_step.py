@@ -1,13 +1,31 @@
-"""Training steps of the two published systems: time, memory, waiting for data.
+"""Training steps of the published systems: time, memory, waiting for data.
 
     python benchmarks/training_step.py [--tables methods throughput data]
         [--systems clarity] [--threads 1] [--clock processor] [--device cuda]
+    python benchmarks/training_step.py --tables throughput
+        [--systems librimix_noisy/dprnn timit/causal ...]
+        [--modes fp32 bf16 bf16+compile] [--batches 1 2] [--seconds 2 4]
 
-A step is forward, loss (SI-SDR), backward and Adam. Three tables: the step beside the
-same network with plain dilated depthwise convolutions; seconds of audio per second and
-peak memory over batch size, length and precision; and the share of a step spent waiting
-for data, when the recipe's YAML trains on scenes rendered from the demo corpus. Memory
-is what a step adds to a process at rest, or all of a GPU's, in a new process each.
+A step is forward, loss, backward and the optimizer. Three tables:
+
+methods: the step of the binaural networks (SI-SDR, Adam) beside the same networks with
+plain dilated depthwise convolutions.
+
+throughput: seconds of audio per second and peak memory of every YAML of a published
+size, by mode, batch and length. A step is that of the recipe's own Brain, with its
+losses; of shared latent spaces that of stage two. Modes are the recipes' own options:
+fp32 (on a GPU with TF32, as SpeechBrain trains), bf16 (--precision bf16) and
+bf16+compile (--compile besides). On a GPU all three are the default, on the batch and
+length of the YAML. On a CPU fp32 on one example of 2 s is: the batches are made for
+GPUs, and compiling takes minutes for each network. The first steps, in which it is
+compiled, are not counted. What does not compile or not fit into memory says so in its
+row, and the rest goes on.
+
+data: the share of a step spent waiting for data, when the binaural recipe's YAML trains
+on scenes rendered from the demo corpus.
+
+Memory is what steps add to a process at rest (compiled, also what the compiler keeps),
+or all of a GPU's, in a new process each.
 """
 
 import argparse
@@ -16,7 +34,9 @@ import itertools
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import torch
@@ -25,6 +45,7 @@ from measure import (
     in_new_process,
     interleave,
     middle,
+    on_gpu,
     options,
     parse,
     peak_memory,
@@ -33,11 +54,22 @@ from measure import (
     record,
     watch_memory,
 )
-from systems import PUBLISHED_BINAURAL, make, sample_rate
+from recipe_step import make_batch, make_brain, step_of
+from result_table import number
+from systems import (
+    PUBLISHED_BINAURAL,
+    YAMLS,
+    make,
+    published,
+    sample_rate,
+    training_batch,
+)
 from torch import Tensor, nn
+from torch._dynamo.exc import TorchDynamoException
 
 from speechbrain_fusion.brains import EnhancementBrain, start_run
 from speechbrain_fusion.losses import si_sdr_loss
+from speechbrain_fusion.messages import first_line
 from speechbrain_fusion.nnet import DepthwiseConv
 from speechbrain_fusion.nnet.convolution import direct_depthwise
 
@@ -47,7 +79,19 @@ METHODS: dict[str, Callable[..., Tensor] | None] = {
     "direct": direct_depthwise,
     "auto": None,
 }
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+# Run options of the recipes
+COMPILE = "--compile"
+MODES = {
+    "fp32": (),
+    "bf16": ("--precision=bf16",),
+    "bf16+compile": ("--precision=bf16", COMPILE),
+}
+ON_CPU: dict[str, list] = {"modes": ["fp32"], "batches": [1], "seconds": [2.0]}
+# Steps before those that are counted, and one more with them
+WARM_UP = 2
+# What libraries say where a system's memory, or a GPU's, is not enough
+NO_MEMORY = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
+LONGEST = 100
 
 
 def main() -> None:
@@ -64,14 +108,11 @@ def parse_all() -> argparse.Namespace:
     parser = options(__doc__)
     tables = ("methods", "throughput", "data")
     parser.add_argument("--tables", nargs="+", choices=tables, default=tables)
-    parser.add_argument("--systems", nargs="+", default=PUBLISHED_BINAURAL)
-    precisions = list(PRECISIONS)
-    parser.add_argument(
-        "--precisions", nargs="+", choices=precisions, default=precisions
-    )
+    parser.add_argument("--systems", nargs="+", choices=[*YAMLS, *published()])
+    parser.add_argument("--modes", nargs="+", choices=MODES)
     parser.add_argument("--length", type=float, default=4.0, help="of methods, in s")
-    parser.add_argument("--batches", type=int, nargs="+", default=[1, 2, 8])
-    parser.add_argument("--seconds", type=float, nargs="+", default=[2.0, 4.0, 8.0])
+    parser.add_argument("--batches", type=int, nargs="+")
+    parser.add_argument("--seconds", type=float, nargs="+")
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--scenes", type=int, default=40)
     arguments = parse(parser, device=True)
@@ -82,8 +123,9 @@ def parse_all() -> argparse.Namespace:
 
 def methods(arguments: argparse.Namespace) -> None:
     """Time of a step by method of the depthwise convolutions."""
+    systems = arguments.systems or PUBLISHED_BINAURAL
     header = [f"{method}, s" for method in METHODS]
-    rows = (compare(name, arguments) for name in arguments.systems)
+    rows = (compare(name, arguments) for name in systems)
     print_table(("system", *header, "plain / auto (range)"), rows)
 
 
@@ -91,8 +133,7 @@ def compare(name: str, arguments: argparse.Namespace) -> tuple[object, ...]:
     """Return a row of the methods' table."""
     size = 2, arguments.length
     steps = {
-        method: make_step(name, *size, "fp32", method, arguments.device)
-        for method in METHODS
+        method: make_step(name, *size, method, arguments.device) for method in METHODS
     }
     times = interleave(steps, arguments.rounds, arguments.device, arguments.clock)
     medians = [f"{middle(times[method]):.3f}" for method in METHODS]
@@ -103,7 +144,7 @@ def compare(name: str, arguments: argparse.Namespace) -> tuple[object, ...]:
 
 
 def make_step(
-    name: str, batch: int, seconds: float, precision: str, method: str, device: str
+    name: str, batch: int, seconds: float, method: str, device: str
 ) -> Callable[[], None]:
     """Return a function that takes one training step."""
     rate, model = sample_rate(name), make(name).to(device)
@@ -112,60 +153,110 @@ def make_step(
             layer.convolve = METHODS[method]
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     target, mixture = torch.randn(2, batch, 2, round(rate * seconds), device=device)
-    return functools.partial(step, model, optimizer, target, mixture, precision)
+    return functools.partial(step, model, optimizer, target, mixture)
 
 
 def step(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    target: Tensor,
-    mixture: Tensor,
-    precision: str,
+    model: nn.Module, optimizer: torch.optim.Optimizer, target: Tensor, mixture: Tensor
 ) -> None:
     """Take one training step."""
     optimizer.zero_grad()
-    dtype = PRECISIONS[precision]
-    lower = dtype != torch.float32
-    with torch.autocast(mixture.device.type, dtype, enabled=lower):
-        estimate = model(mixture)
-    si_sdr_loss(target, estimate.float()).backward()
+    si_sdr_loss(target, model(mixture)).backward()
     optimizer.step()
 
 
 def throughput(arguments: argparse.Namespace) -> None:
     """Seconds of audio per second in training, and peak memory of a step."""
-    header = ("system", "precision", "batch", "length, s", "audio s / s")
-    cells = itertools.product(
-        arguments.systems, arguments.precisions, arguments.batches, arguments.seconds
-    )
-    rows = (measure_cell(arguments, *cell) for cell in cells)
+    header = ("system", "mode", "batch", "length, s", "audio s / s")
+    rows = (measure_cell(arguments, *cell) for cell in cells(arguments))
     print_table((*header, "memory, MiB", "MiB per s of audio"), rows)
 
 
+def cells(arguments: argparse.Namespace) -> Iterator[tuple[str, str, int, float]]:
+    """Yield system, mode, batch and seconds of each row."""
+    given = {key: x for key in ON_CPU if (x := getattr(arguments, key)) is not None}
+    for name in arguments.systems or published():
+        default = on_a_gpu(name) if on_gpu(arguments.device) else ON_CPU
+        chosen = {**default, **given}
+        yield from ((name, *cell) for cell in itertools.product(*chosen.values()))
+
+
+def on_a_gpu(name: str) -> dict[str, list]:
+    """Return all modes, and the batch and length that a system's YAML trains on."""
+    batch, seconds = training_batch(name)
+    return {"modes": [*MODES], "batches": [batch], "seconds": [seconds]}
+
+
 def measure_cell(
-    arguments: argparse.Namespace, name: str, precision: str, batch: int, seconds: float
+    arguments: argparse.Namespace, name: str, mode: str, batch: int, seconds: float
 ) -> tuple:
     """Return a row of the throughput's table."""
-    cell = name, batch, seconds, precision
-    median, memory = in_new_process(measure_step, arguments, *cell)
     audio = batch * seconds
-    case = f"{name}, {precision}, {batch} x {seconds:g} s"
+    case = f"{name}, {mode}, {batch} x {seconds:g} s"
+    begin = name, mode, batch, f"{seconds:g}"
+    try:
+        found = in_new_process(
+            measure_step, arguments, name, batch, seconds, MODES[mode]
+        )
+    except BrokenProcessPool:
+        found = "the system ended the process: out of memory?"
+    if isinstance(found, str):
+        record("Training, throughput", case, found, "")
+        return *begin, found.replace("|", "\\|"), "", ""
+    median, memory = found
     record("Training, throughput", case, audio / median, "audio s / s")
     record("Training, memory", case, memory / audio, "MiB / s of audio")
-    speed, density = f"{audio / median:.1f}", f"{memory / audio:.0f}"
-    return name, precision, batch, f"{seconds:g}", speed, f"{memory:.0f}", density
+    return *begin, number(audio / median), f"{memory:.0f}", f"{memory / audio:.0f}"
 
 
 def measure_step(
-    arguments: argparse.Namespace, name: str, batch: int, seconds: float, precision: str
-) -> tuple[float, float]:
-    """Return the median time of a step and the memory that it adds, in MiB."""
+    arguments: argparse.Namespace,
+    name: str,
+    batch: int,
+    seconds: float,
+    run_options: tuple[str, ...],
+) -> tuple[float, float] | str:
+    """Return the median time of a step and the memory that steps add, in MiB.
+
+    Or why there are none: not every error of a compiler can be sent to another process.
+    """
     torch.set_num_threads(arguments.threads)
     device = arguments.device
-    take = make_step(name, batch, seconds, precision, "auto", device)
-    rest = watch_memory(device)
-    times = interleave({"step": take}, arguments.rounds, device, arguments.clock)
-    return statistics.median(times["step"]), peak_memory(device) - rest
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            brain = make_brain(name, {}, folder, [f"--device={device}", *run_options])
+            if COMPILE in run_options:
+                check_compiled(brain)
+            take = step_of(brain, make_batch(brain, name, batch, seconds))
+            rest = watch_memory(device)
+            for _ in range(WARM_UP):
+                take()
+            # what compiling took is none of a step's
+            watch_memory(device)
+            times = interleave({"": take}, arguments.rounds, device, arguments.clock)
+        except Exception as error:
+            traceback.print_exc()
+            return reason(error)
+    return statistics.median(times[""]), peak_memory(device) - rest
+
+
+def check_compiled(brain: EnhancementBrain) -> None:
+    """Refuse a network that is not compiled: upstream goes on without, and warns."""
+    for name, module in brain.modules.items():
+        if not hasattr(module, "_orig_mod"):
+            raise RuntimeError(f"torch.compile refused {name}")
+
+
+def reason(error: Exception) -> str:
+    """Say in a few words why a step cannot be measured."""
+    inner = getattr(error, "inner_exception", error)
+    said = f"{type(inner).__name__}: {first_line(inner)}"
+    lacking = isinstance(inner, torch.OutOfMemoryError | MemoryError)
+    if lacking or any(words in said for words in NO_MEMORY):
+        return "out of memory"
+    if isinstance(error, TorchDynamoException):
+        said = f"does not compile: {said}"
+    return said if len(said) <= LONGEST else f"{said[: LONGEST - 3]}..."
 
 
 def data(arguments: argparse.Namespace) -> None:

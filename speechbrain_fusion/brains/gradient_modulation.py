@@ -41,14 +41,14 @@ from speechbrain_fusion.brains.modulation import (
     modulate_gradients,
 )
 from speechbrain_fusion.brains.modulation_settings import Modulation
+from speechbrain_fusion.brains.ordered import KeptSamplerBrain
 from speechbrain_fusion.brains.processes import gather
-from speechbrain_fusion.brains.step_checkpoints import StepCheckpointsBrain
 from speechbrain_fusion.report.gradients import write_gradients
 
 logger = get_logger(__name__)
 
 
-class GradientModulationBrain(StepCheckpointsBrain):
+class GradientModulationBrain(KeptSamplerBrain):
     """A Brain whose auxiliary losses do not work against the main one.
 
     `compute_objectives` returns a dict of named losses, in every stage, and `hparams`
@@ -76,6 +76,8 @@ class GradientModulationBrain(StepCheckpointsBrain):
       is not finite.
     - Checkpoints inside an epoch wait for the optimizers' step: they hold no gradients.
     - Activation checkpointing needs `use_reentrant=False`.
+    - An `EpochSampler` or `DynamicBatches` of the training is told each epoch and not
+      divided between processes a second time.
 
     Source: see `modulate_gradients`.
 

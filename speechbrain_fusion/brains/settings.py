@@ -7,7 +7,6 @@ abbreviated run option, and a run goes on under the settings it was begun with a
 
 import dataclasses
 import io
-import itertools
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -294,11 +293,13 @@ def _typed_keys(arguments: Sequence[str]) -> list[str]:
 
 def _check_values(arguments: Sequence[str], changes: dict[str, Any]) -> None:
     """Refuse values that are read as something else than was typed."""
-    for word, following in itertools.pairwise([*arguments, ""]):
+    for word, following in zip(arguments, [*arguments[1:], None], strict=True):
         key, given, value = word.removeprefix("--").partition("=")
         if not word.startswith("--") or key not in changes:
             continue
-        value = value if given else following
+        if following is None and not given:
+            raise ValueError(f"{word}: expected a value behind it")
+        value = value if given else str(following)
         if re.match(r"[^'\"\[{].*\s#", value):
             raise ValueError(
                 f"--{key}={value}: what is behind # is a comment in YAML, quote it: "

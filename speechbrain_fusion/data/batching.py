@@ -20,9 +20,8 @@ class DynamicBatches(Sampler[list[Key]]):
     not fill a turn is left out. A batch counts as one step, whatever its size: items
     of a small batch weigh more.
 
-    A Brain calls `set_epoch` on its `train_sampler`. Upstream's Brain would split the
-    batches a second time between processes; see `EnhancementBrain` for one that does
-    not.
+    This package's Brains say which epoch it is and leave the sampler as it is.
+    Upstream's Brain would split the batches a second time between processes.
 
     Arguments
     ---------

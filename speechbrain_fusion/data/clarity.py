@@ -31,6 +31,7 @@ from speechbrain_fusion.data.clarity_metadata import (
     find_scenes,
 )
 from speechbrain_fusion.data.manifest import Entry, Manifest
+from speechbrain_fusion.data.options import check_counts
 from speechbrain_fusion.data.preparation import inspect_present, prepare_mixtures
 from speechbrain_fusion.data.recordings import SPLITS
 from speechbrain_fusion.data.rendered import RenderedScenes
@@ -103,6 +104,7 @@ def clarity_scenes(
     >>> made["train"][(1, 0)].signals["mixture"].shape
     torch.Size([2, 4000])
     """
+    check_counts(counts)
     manifests = run_on_main(prepare_clarity, [data_folder, save_folder, rate])
     return RenderedScenes.by_split(manifests, rate, segment, counts, seeds)
 

@@ -66,14 +66,14 @@ class CleanSpeech(PlannedItems[tuple[Entry, float]]):
         self.rate, self.segment, self.seed, self.fixed = rate, segment, seed, fixed
         refuse_short_speech(self.speech, segment, Path(speech).stem)
 
-    def __getitem__(self, key: tuple[int, int]) -> Example:
-        """Read clip `index` of an epoch, given as (epoch, index)."""
-        entry, place = self.plan(*key)
+    def _made(self, epoch: int, index: int) -> Example:
+        """Read a clip."""
+        entry, place = self.plan(epoch, index)
         samples = round(self.segment * self.rate)
         clip, _ = read_clip(entry, place, samples, self.rate)
         talker = entry.get("talker", "")
         return Example(
-            id=f"{key[1]:05d}_{entry['name']}",
+            id=f"{index:05d}_{entry['name']}",
             signals={"clean": torch.from_numpy(clip)[None]},
             info={"speech": entry["name"], "talker": talker, "length": samples},
         )

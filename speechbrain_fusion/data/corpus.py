@@ -7,6 +7,7 @@ from speechbrain.utils.distributed import run_on_main
 
 from speechbrain_fusion.data.demo import write_demo_corpus
 from speechbrain_fusion.data.hrir import load_responses
+from speechbrain_fusion.data.options import check_counts
 from speechbrain_fusion.data.recordings import NoiseSplit, prepare_recordings
 from speechbrain_fusion.data.scenes import BinauralScenes
 
@@ -71,6 +72,7 @@ def recorded_scenes(
     >>> {name: len(scenes) for name, scenes in made.items()}
     {'train': 4, 'valid': 2, 'test': 2}
     """
+    check_counts(counts, anew=True)
     folder = demo_folder if data_folder is None else data_folder
     if data_folder is None:
         run_on_main(write_demo_corpus, [folder])

@@ -12,7 +12,11 @@ from speechbrain_fusion.data.demo_daps import write_demo_daps
 from speechbrain_fusion.data.disjoint import SIDES
 from speechbrain_fusion.data.folders import Folder
 from speechbrain_fusion.data.noisex import RATE as MAT_RATE
-from speechbrain_fusion.data.options import check_noise_folder, chosen_corpus
+from speechbrain_fusion.data.options import (
+    check_counts,
+    check_noise_folder,
+    chosen_corpus,
+)
 from speechbrain_fusion.data.recordings import NoiseSplit
 from speechbrain_fusion.data.rooms import simulate_rooms
 from speechbrain_fusion.data.unpaired import NoisySpeech
@@ -130,6 +134,7 @@ def unpaired_speech(
     corpus = chosen_corpus(data_folder=data_folder, recordings=recordings)
     check_noise_folder(noise_folder, corpus)
     _check_names(counts, seeds)
+    check_counts(counts)
     largest = window if isinstance(window, int) else max(window)
     _check_window(rate, largest, segment=segment, test_segment=test_segment)
     if simulated_rooms:

@@ -159,15 +159,15 @@ class DynamicMixtures(PlannedItems[Plan]):
         self.speeds = [*speeds]
         self.speech_level, self.noise_level = speech_level, noise_level
 
-    def __getitem__(self, key: tuple[int, int]) -> Example:
-        """Mix item `index` of an epoch, given as (epoch, index)."""
-        plan = self.plan(*key)
+    def _made(self, epoch: int, index: int) -> Example:
+        """Mix an item."""
+        plan = self.plan(epoch, index)
         signals = self.render(plan)
         names = "_".join(part.entry["name"] for part in plan.talkers)
         talkers = [part.entry["talker"] for part in plan.talkers]
         info = mixture_info(names, talkers, signals)
         info |= {"noise": plan.noise.entry["name"]}
-        return mixture_example(f"mixture{key[1]:05d}", signals, info)
+        return mixture_example(f"mixture{index:05d}", signals, info)
 
     def seconds(self, key: tuple[int, int]) -> float:
         """Tell how long item (epoch, index) is, to two samples, without mixing it."""

@@ -21,8 +21,12 @@ Plan = TypeVar("Plan")
 class EpochItems(Dataset, ABC):
     """A data set whose items are asked for by (epoch, index).
 
-    A subclass sets `size`, the number of items of an epoch, and says in `__getitem__`
-    what an item is.
+    A subclass sets `size`, the number of items of an epoch, and makes them in `_made`.
+
+    Raises
+    ------
+    TypeError
+        For a key that is not a pair, as a loader without `EpochSampler` gives it.
     """
 
     size: int
@@ -30,9 +34,20 @@ class EpochItems(Dataset, ABC):
     def __len__(self) -> int:
         return self.size
 
-    @abstractmethod
     def __getitem__(self, key: tuple[int, int]) -> Example:
         """Make item `index` of an epoch, given as (epoch, index)."""
+        if not isinstance(key, (tuple, list)) or len(key) != 2:
+            raise TypeError(
+                f"{type(self).__name__}: expected a key (epoch, index), got {key!r}; "
+                "EpochSampler as a loader's sampler gives such keys, and Batch.collate "
+                "as its collate_fn makes batches of the items"
+            )
+        epoch, index = key
+        return self._made(epoch, index)
+
+    @abstractmethod
+    def _made(self, epoch: int, index: int) -> Example:
+        """Make an item of an epoch; epochs count from one, items from zero."""
 
 
 class PlannedItems(EpochItems, Generic[Plan]):
@@ -46,9 +61,9 @@ class PlannedItems(EpochItems, Generic[Plan]):
     ...     size, fixed = 4, False
     ...     def _drawn(self, epoch, index):
     ...         return int(np.random.default_rng([epoch, index]).integers(1, 7))
-    ...     def __getitem__(self, key):
-    ...         return Example(f"throw {self.plan(*key)}", {})
-    >>> Dice().plan(1, 3) == Dice().plan(1, 3)
+    ...     def _made(self, epoch, index):
+    ...         return Example(f"throw {self.plan(epoch, index)}", {})
+    >>> Dice()[1, 3] == Dice()[1, 3]
     True
     """
 

@@ -12,6 +12,7 @@ from speechbrain_fusion.data.librimix import librimix_mixtures
 from speechbrain_fusion.data.librimix_layout import SUBSETS, part_of
 from speechbrain_fusion.data.librimix_sources import rendered_librimix
 from speechbrain_fusion.data.librispeech import dynamic_librispeech, dynamic_recordings
+from speechbrain_fusion.data.options import check_counts
 from speechbrain_fusion.data.recordings import NoiseSplit
 
 
@@ -79,6 +80,7 @@ def noisy_mixtures(
     """
     parts = {"librispeech": librispeech, "wham": wham, "metadata": metadata}
     _check(data_folder, parts, recordings, dynamic_mixing)
+    check_counts(counts)
     mixing = functools.partial(
         DynamicMixtures, talkers=talkers, mode=mode, speeds=speeds
     )
@@ -144,9 +146,5 @@ def _check(
 
 def _numbers(counts: Mapping[str, int | None]) -> dict[str, int]:
     """Return how many new mixtures are wanted: there is no such thing as all."""
-    for name, count in counts.items():
-        if count is None:
-            raise ValueError(
-                f"counts: expected a number of new mixtures for {name!r}, got None"
-            )
+    check_counts(counts, anew=True)
     return {name: count for name, count in counts.items() if count is not None}

@@ -10,6 +10,7 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
+from speechbrain_fusion.data.audio import AudioError
 from speechbrain_fusion.data.batch import Example
 from speechbrain_fusion.data.demo import write_demo_corpus
 from speechbrain_fusion.data.dynamic_mixing import DynamicMixtures, Plan
@@ -148,19 +149,24 @@ def _write_parts(
     """Mix recordings and write the parts and their tables."""
     with TemporaryDirectory() as scratch:
         manifests = prepare_recordings(corpus, scratch, rate, 1 / rate, noise_split)
-        sets = {
-            split: DynamicMixtures(
-                manifests[f"speech_{split}"],
-                manifests[f"noise_{split}"],
-                rate,
-                size=count,
-                talkers=talkers,
-                mode=mode,
-                seed=SEEDS[split],
-                fixed=True,
-            )
-            for split, count in counts.items()
-        }
+        try:
+            sets = {
+                split: DynamicMixtures(
+                    manifests[f"speech_{split}"],
+                    manifests[f"noise_{split}"],
+                    rate,
+                    size=count,
+                    talkers=talkers,
+                    mode=mode,
+                    seed=SEEDS[split],
+                    fixed=True,
+                )
+                for split, count in counts.items()
+            }
+        except AudioError as error:
+            # manifests are gone when this is read
+            text = str(error).replace(f"{scratch}/", f"{corpus}: ")
+            raise AudioError(text.replace(".json", "")) from None
     for split, mixtures in sets.items():
         _write_part(folder, part_of(split, train_set), mixtures)
 

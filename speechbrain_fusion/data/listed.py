@@ -18,7 +18,7 @@ class ListedItems(EpochItems):
     With a segment the items come in an order that follows from the seed and the epoch,
     each once before any comes again. Without one they are whole and the same in every
     epoch; where fewer are wanted than there are, evenly spaced ones. A subclass says in
-    `__getitem__` what item (epoch, index) is.
+    `_made` what an item is.
 
     Arguments
     ---------
@@ -47,8 +47,8 @@ class ListedItems(EpochItems):
     >>> path = getfixture("tmp_path") / "items.json"
     >>> write_manifest(path, {"a": {}, "b": {}})
     >>> class Names(ListedItems):
-    ...     def __getitem__(self, key):
-    ...         return self.pick(*key)[0]
+    ...     def _made(self, epoch, index):
+    ...         return self.pick(epoch, index)[0]
     >>> Names(path, 8000)[(1, 1)], len(Names(path, 8000, segment=1.0, count=5))
     ('b', 5)
     """

@@ -14,8 +14,12 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from speechbrain.utils.logger import get_logger
+
 from speechbrain_fusion.data.audio import AudioError
 from speechbrain_fusion.data.files import written_whole
+
+logger = get_logger(__name__)
 
 Entry = dict[str, Any]
 Manifest = dict[str, Entry]
@@ -196,8 +200,26 @@ def keep_manifests(
     digest = fingerprint(files, options)
     if not up_to_date(stamp, digest, manifests.values()):
         contents = {manifests[name]: each for name, each in build().items()}
+        for path in filter(Path.is_file, contents):
+            _warn_of_others(path, contents[path])
         write_manifests(contents, stamp, digest)
     return manifests
+
+
+def _warn_of_others(path: Path, manifest: Manifest) -> None:
+    """Say that a manifest has other entries than before: a run may go on with it."""
+    try:
+        before = read_manifest(path)
+    except AudioError:
+        return
+    if before != json.loads(json.dumps(manifest)):
+        logger.warning(
+            "%s: made anew with %d entries in place of %d, as recordings or options "
+            "have changed: a training that goes on here goes on with other data",
+            path,
+            len(manifest),
+            len(before),
+        )
 
 
 def read_manifest(path: Path | str) -> Manifest:

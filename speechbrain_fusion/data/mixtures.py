@@ -65,10 +65,10 @@ class Mixtures(ListedItems):
         check_speeds(speeds)
         self.speeds = [*speeds]
 
-    def __getitem__(self, key: tuple[int, int]) -> Example:
-        """Load mixture `index` of an epoch, given as (epoch, index)."""
-        name, entry = self.pick(*key)
-        signals = self._draw(entry, np.random.default_rng([self.seed, *key]))
+    def _made(self, epoch: int, index: int) -> Example:
+        """Load a mixture."""
+        name, entry = self.pick(epoch, index)
+        signals = self._draw(entry, np.random.default_rng([self.seed, epoch, index]))
         snr = entry.get("snr") if self.speeds == [100] else None
         info = mixture_info(name, entry["talkers"], signals, snr)
         return mixture_example(name, signals, info)

@@ -18,7 +18,11 @@ from speechbrain_fusion.data.noise_parts import (
     noise_manifests,
     refuse_silent,
 )
-from speechbrain_fusion.data.options import check_noise_folder, chosen_corpus
+from speechbrain_fusion.data.options import (
+    check_counts,
+    check_noise_folder,
+    chosen_corpus,
+)
 from speechbrain_fusion.data.paired import VALID_SPEAKERS, paired_speech
 from speechbrain_fusion.data.recordings import (
     SPLITS,
@@ -104,6 +108,7 @@ def noisy_speech(
     ValueError
         If two corpora are given or the noises are missing.
     """
+    check_counts(counts)
     corpus = chosen_corpus(
         data_folder=data_folder, recordings=recordings, paired=paired
     )

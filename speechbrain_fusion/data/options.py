@@ -1,8 +1,8 @@
 """Checks of the options that data sets and corpora share, with one text for each."""
 
 import math
-from collections.abc import Sequence
-from numbers import Real
+from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
 from typing import Any
 
 from speechbrain_fusion.data.folders import Folder
@@ -113,6 +113,35 @@ def _numbers(values: Any) -> bool:
     )
 
 
+def check_counts(counts: Mapping[str, object], anew: bool = False) -> None:
+    """Refuse numbers of items that are none, a recipe's scene_counts or mixture_counts.
+
+    Arguments
+    ---------
+    counts : mapping of str to int or None
+        Items of each split; None for all that there are.
+    anew : bool
+        Whether items are made anew, of which there is no such thing as all.
+
+    Raises
+    ------
+    ValueError
+        Naming the split.
+
+    Example
+    -------
+    >>> check_counts({"train": 100, "valid": None})
+    """
+    for split, count in counts.items():
+        whole = isinstance(count, Integral) and not isinstance(count, bool)
+        if (whole and count >= 1) or (count is None and not anew):  # type: ignore[operator]
+            continue
+        raise ValueError(
+            f"counts (scene_counts, mixture_counts): expected a whole number of items "
+            f"from 1 for {split!r}, got {count!r}"
+        )
+
+
 def epoch_size(size: int | None, default: int) -> int:
     """Say how many items an epoch has.
 
@@ -176,5 +205,5 @@ def check_noise_folder(noise_folder: Folder, corpus: str | None) -> None:
     if corpus == "data_folder" and noise_folder is None:
         raise ValueError("noise_folder: expected a folder beside data_folder, got None")
     if noise_folder is not None and corpus in (None, "paired"):
-        beside = corpus or "no corpus"
-        raise ValueError(f"noise_folder: expected None beside {beside}")
+        beside = f"beside {corpus}" if corpus else "without data_folder"
+        raise ValueError(f"noise_folder: expected None {beside}")

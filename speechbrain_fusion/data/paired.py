@@ -66,13 +66,13 @@ class NoisyPairs(RenderedScenes):
         super().__init__(*args, **kwargs)
         self.gain = gain
 
-    def __getitem__(self, key: tuple[int, int]) -> Example:
-        """Read pair `index` of an epoch, given as (epoch, index)."""
-        example = super().__getitem__(key)
+    def _made(self, epoch: int, index: int) -> Example:
+        """Read a pair."""
+        example = super()._made(epoch, index)
         if not any(self.gain):
             return example
         # a stream of its own beside that of the places
-        rng = np.random.default_rng([self.seed, *key, 1])
+        rng = np.random.default_rng([self.seed, epoch, index, 1])
         factor = 10 ** (float(rng.uniform(self.gain[0], self.gain[1])) / 20)
         peak = float(example.signals["mixture"].abs().max())
         if peak:

@@ -42,14 +42,14 @@ class RenderedScenes(ListedItems):
     torch.Size([2, 8000])
     """
 
-    def __getitem__(self, key: tuple[int, int]) -> Example:
-        """Read scene `index` of an epoch, given as (epoch, index)."""
-        name, entry = self.pick(*key)
+    def _made(self, epoch: int, index: int) -> Example:
+        """Read a scene."""
+        name, entry = self.pick(epoch, index)
         if self.segment is None:
             start, samples = 0, self._count(entry["samples"], entry)
             target = self._read(entry, "target", start, samples)
         else:
-            rng = np.random.default_rng([self.seed, *key])
+            rng = np.random.default_rng([self.seed, epoch, index])
             start, target = self._draw(entry, rng)
         mixture = self._read(entry, "file", start, target.shape[-1])
         known = {key: entry[key] for key in INFO if entry.get(key) is not None}

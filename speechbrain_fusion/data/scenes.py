@@ -196,9 +196,8 @@ class BinauralScenes(PlannedItems[Scene]):
                     f"from the target azimuth {azimuth}"
                 )
 
-    def __getitem__(self, key: tuple[int, int]) -> Example:
-        """Render scene `index` of an epoch, given as (epoch, index)."""
-        epoch, index = key
+    def _made(self, epoch: int, index: int) -> Example:
+        """Render a scene."""
         scene = self.plan(epoch, index)
         mixture, target = self.render(scene)
         return Example(

@@ -137,9 +137,9 @@ class SpeechInNoise(PlannedItems[Recipe]):
         needed = longest if self.segment is None else min(longest, self.segment)
         refuse_short_noises(self.noises, needed, Path(manifest).stem)
 
-    def __getitem__(self, key: tuple[int, int]) -> Example:
-        """Mix item `index` of an epoch, given as (epoch, index)."""
-        plan = self.plan(*key)
+    def _made(self, epoch: int, index: int) -> Example:
+        """Mix an item."""
+        plan = self.plan(epoch, index)
         mixture, target = self.render(plan)
         names = [plan.speech["name"], plan.noise["name"], f"{plan.snr:g}"]
         info = {
@@ -152,7 +152,7 @@ class SpeechInNoise(PlannedItems[Recipe]):
             "length": mixture.size,
         }
         return Example(
-            id="_".join([f"{key[1]:05d}", *names]),
+            id="_".join([f"{index:05d}", *names]),
             signals={
                 "mixture": torch.from_numpy(mixture)[None],
                 "target": torch.from_numpy(target)[None],

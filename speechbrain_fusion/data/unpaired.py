@@ -213,13 +213,13 @@ class NoisySpeech(PlannedItems[Recipe]):
                 "a mixture; expected two utterances at least"
             )
 
-    def __getitem__(self, key: tuple[int, int]) -> Example:
-        """Make item `index` of an epoch, given as (epoch, index)."""
-        plan = self.plan(*key)
+    def _made(self, epoch: int, index: int) -> Example:
+        """Make an item."""
+        plan = self.plan(epoch, index)
         info = self._info(plan)
         names = [info["speech"] or "none", info["noise"], f"{plan.snr:g}"]
         return Example(
-            id="_".join([f"{key[1]:05d}", *names]),
+            id="_".join([f"{index:05d}", *names]),
             signals={
                 k: torch.from_numpy(x)[None] for k, x in self.render(plan).items()
             },

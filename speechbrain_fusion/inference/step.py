@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import math
 import threading
 import warnings
 from collections.abc import Callable, Sequence
@@ -9,6 +10,7 @@ from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speechbrain_fusion.nnet.streaming import Memory
@@ -21,9 +23,16 @@ WARM_UP = 3
 # PyTorch never frees all of one, so that no stream may have its own.
 _Recordings = dict[tuple[int, int], tuple[bytes, Advance]]
 _RECORDED: WeakKeyDictionary[nn.Module, _Recordings] = WeakKeyDictionary()
-# Systems that were seen to remember what they are to, and in how many pieces.
+# Systems that were seen to give in a stream what they give at once; in how many pieces.
 _REMEMBERING: WeakSet[nn.Module] = WeakSet()
 PIECES = 4
+# What is wanted of a system that is refused
+MASKS = (
+    "frames that are not the signal's to be masked, as current_memory().valid of "
+    "speechbrain_fusion.nnet.streaming says (docs/howto/own_model.md)"
+)
+LATENCY = "the latency and hop of its layers, which hear no more"
+OR_CHUNKS = "or one that says causal = False: it is then heard in chunks"
 # PyTorch's recorder and exporter have one state for all threads.
 RECORDING = threading.Lock()
 
@@ -57,8 +66,9 @@ class StepModel(nn.Module):
     Raises
     ------
     ValueError
-        If the system is not causal, does not tell its latency and hop, or forgets what
-        was before a piece: it is not made of layers that know of streams.
+        If the system is not causal, does not tell its latency and hop, forgets what
+        was before a piece, as layers do that know nothing of streams, or does not mask
+        the frames before the signal and behind its end.
 
     Example
     -------
@@ -84,30 +94,69 @@ class StepModel(nn.Module):
         self.hop = int(system.hop)  # type: ignore[arg-type]
         self.latency = int(system.latency)  # type: ignore[arg-type]
         self.delay = self.latency - self.hop
+        if self.delay < 0:
+            raise ValueError(
+                f"{name}: expected a latency of a hop or more, got {self.latency} and "
+                f"a hop of {self.hop}"
+            )
         self.inputs = int(system.inputs)  # type: ignore[arg-type]
         self.outputs = int(system.outputs)  # type: ignore[arg-type]
         if system not in _REMEMBERING:
-            self._check_memory(name)
+            self._check_stream(name)
             _REMEMBERING.add(system)
 
     @torch.no_grad()
-    def _check_memory(self, name: str) -> None:
-        """Refuse a system that forgets what was before a piece."""
+    def _check_stream(self, name: str) -> None:
+        """Refuse a system whose stream is not what it makes of the whole signal."""
+        # pieces of a window, and an end that fills no hop
+        length = self.hop * max(2, math.ceil(self.latency / self.hop))
+        time = PIECES * length + self.hop // 2
         seeded = torch.Generator().manual_seed(0)
-        noise = torch.rand(PIECES, self.inputs, 2 * self.hop, generator=seeded)
-        pieces = noise.sub(0.5).to(self.like).unsqueeze(1)
-        whole, *_ = self(torch.cat([*pieces], -1), *self.initial_states())
-        states, parts = self.initial_states(), []
-        for piece in pieces:
-            y, *states = self(piece, *states)
-            parts.append(y)
-        loudest, error = whole.abs().max(), (torch.cat(parts, -1) - whole).abs().max()
-        if error > max(1e-3, 16 * torch.finfo(whole.dtype).eps) * loudest:
+        noise = torch.rand(1, self.inputs, time, generator=seeded)
+        noise = noise.sub(0.5).to(self.like)
+        with self._full_precision():
+            whole = self.system.process(noise)  # type: ignore[operator]
+        if whole.shape != (1, self.outputs, time):
             raise ValueError(
-                f"{name}: gives in pieces what it does not give at once, expected a "
-                "system of this package's streaming layers, or one that says causal = "
-                "False: it is then heard in chunks"
+                f"{name}: expected process to return {(1, self.outputs, time)} for "
+                f"{(1, self.inputs, time)}, got {tuple(whole.shape)}"
             )
+        pieces, end = self._stream(noise, length)
+        stream = torch.cat([pieces, end], -1)[..., self.delay :][..., :time]
+        bound = max(1e-3, 16 * torch.finfo(whole.dtype).eps) * whole.abs().max()
+        wrong = ((stream - whole).abs() > bound).flatten(0, 1).any(0)
+        if not wrong.any():
+            return
+        once, *_ = self(noise[..., : PIECES * length], *self.initial_states())
+        if ((pieces - once).abs() > bound).any():
+            raise ValueError(
+                f"{name}: gives in pieces what it does not give at once, expected "
+                f"a system of this package's streaming layers, {OR_CHUNKS}"
+            )
+        parts = wrong.split([length, time - 2 * length, length])
+        places = zip(("start", "middle", "end"), parts, strict=True)
+        found = " and the ".join(place for place, part in places if part.any())
+        wanted = LATENCY if parts[1].any() else MASKS
+        raise ValueError(
+            f"{name}: a stream differs from the whole signal at the {found}, first in "
+            f"sample {int(wrong.int().argmax())} of {time}, expected {wanted}, "
+            f"{OR_CHUNKS}"
+        )
+
+    def _stream(self, signal: Tensor, length: int) -> tuple[Tensor, Tensor]:
+        """Pass a signal as a stream does: pieces of a length, and then the end."""
+        parts: list[Tensor] = []
+        states, time = self.initial_states(), signal.shape[-1]
+        *pieces, rest = signal.tensor_split([*range(length, time + 1, length)], -1)
+        for piece in pieces:
+            # behind the first, which holds a window, nothing is to be masked
+            y, *states = self._pass(piece, Memory(states, settled=bool(parts)))
+            parts.append(y)
+        rest = F.pad(rest, (0, -time % self.hop + self.delay))
+        if not rest.shape[-1]:
+            return torch.cat(parts, -1), parts[0][..., :0]
+        samples = torch.tensor([time], device=rest.device)
+        return torch.cat(parts, -1), self.finish(rest, samples, *states)
 
     def forward(self, chunk: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
         """Process the next piece.
@@ -207,15 +256,17 @@ class StepModel(nn.Module):
     def _pass(self, chunk: Tensor, memory: Memory) -> tuple[Tensor, ...]:
         if self.system.training:
             raise ValueError("system: expected to be in evaluation, call eval()")
-        device = self.like.device.type
-        full: Any = contextlib.nullcontext()
-        if torch.is_autocast_enabled(device):
-            # states keep the system's own type
-            full = torch.autocast(device, enabled=False)
-        with full, memory:
+        with self._full_precision(), memory:
             y = self.system.process(chunk)  # type: ignore[operator]
         memory.check()
         return y, *memory.left
+
+    def _full_precision(self) -> Any:
+        """Leave autocast, so that states keep the system's own type."""
+        device = self.like.device.type
+        if torch.is_autocast_enabled(device):
+            return torch.autocast(device, enabled=False)
+        return contextlib.nullcontext()
 
     @property
     def like(self) -> Tensor:

@@ -162,7 +162,10 @@ def pesq(
     tensor([4.6400], dtype=torch.float64)
     """
     if rate not in PESQ_MODES:
-        raise ValueError(f"PESQ knows 8000 (nb) and 16000 Hz (wb), got {rate} Hz")
+        raise ValueError(
+            f"PESQ knows 8000 (nb) and 16000 Hz (wb), got {rate} Hz: leave it out "
+            "(in a YAML's metrics, pesq: null)"
+        )
     score = functools.partial(_pesq_item, rate=rate)
     return _score_items(score, reference, estimate, rate, lengths, jobs)
 

@@ -31,7 +31,7 @@ MEAN = "mean"
 
 
 def evaluate(
-    metrics: Mapping[str, Metric],
+    metrics: Mapping[str, Metric | None],
     reference: Tensor,
     estimate: Tensor,
     lengths: Tensor | None = None,
@@ -43,7 +43,7 @@ def evaluate(
     metrics : mapping of str to callable
         Called as metric(reference, estimate, lengths=lengths); a sample rate or other
         options are bound before (`!name:` in YAML). One that returns a dict is several
-        metrics, by its keys.
+        metrics, by its keys; None is left out.
     reference : torch.Tensor
         The targets, shape [batch, time] or [batch, ears, time].
     estimate : torch.Tensor
@@ -56,6 +56,11 @@ def evaluate(
     dict of str to torch.Tensor
         Each metric's values, shape [batch] or [batch, ears].
 
+    Raises
+    ------
+    ValueError
+        If one is no function, naming it.
+
     Example
     -------
     >>> import torch
@@ -65,6 +70,12 @@ def evaluate(
     """
     results: dict[str, Tensor] = {}
     for name, metric in metrics.items():
+        if metric is None:
+            continue
+        if not callable(metric):
+            raise ValueError(
+                f"metrics: {name}: expected a function or null, got {metric!r}"
+            )
         values: Any = metric(reference, estimate, lengths=lengths)
         results |= values if isinstance(values, Mapping) else {name: values}
     return results

@@ -97,7 +97,7 @@ def valid_samples(signal: Tensor, lengths: Tensor | None) -> Tensor:
     Returns
     -------
     torch.Tensor
-        round(lengths * time) as int64, shape [batch].
+        round(lengths * time) as int64, shape [batch], and no more than there are.
 
     Example
     -------
@@ -109,7 +109,7 @@ def valid_samples(signal: Tensor, lengths: Tensor | None) -> Tensor:
         return torch.full((len(signal),), time, device=signal.device)
     # Apple's GPUs have no double precision
     dtype = torch.float32 if signal.device.type == "mps" else torch.float64
-    return (lengths.to(signal.device, dtype) * time).round().long()
+    return (lengths.to(signal.device, dtype) * time).round().long().clamp(max=time)
 
 
 def own_samples(signal: Tensor, lengths: Tensor | None) -> Tensor | None:

@@ -40,6 +40,7 @@ def test_a_key_that_would_be_taken_for_a_run_option_is_refused(recipe, key):
         (["--name", "run #3"], "--name=run #3: what is behind # is a comment in YAML"),
         (["--name=run #3"], "--name=run #3: what is behind # is a comment in YAML"),
         (["--name", "x", "--noprogressbar", "true"], "--name=x: .*got 'true'"),
+        (["--size"], "--size: expected a value behind it"),
         (["--name=x", "stray"], "--name=x: expected an option behind it, got 'stray'"),
     ],
 )

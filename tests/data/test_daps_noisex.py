@@ -290,7 +290,7 @@ def test_a_seed_changes_its_own_set_alone(tmp_path, own, name):
     [
         ({"data_folder": "a", "recordings": "b"}, "one corpus, got data_folder, rec"),
         ({"data_folder": "a"}, "noise_folder: expected a folder beside data_folder"),
-        ({"noise_folder": "a"}, "noise_folder: expected None beside no corpus"),
+        ({"noise_folder": "a"}, "noise_folder: expected None without data_folder"),
         ({"segment": 0.01}, r"segment: .* largest window, 512 .* got 0.01 s, 160 samp"),
         ({"test_segment": 0.01}, r"test_segment: expected at least the largest window"),
         ({"counts": {"dev": 1}}, r"counts, seeds: expected keys of .*clean_train"),

@@ -117,7 +117,8 @@ def test_it_is_written_again_for_other_recordings(recordings, tmp_path):
 
 
 def test_too_few_talkers_leave_nothing_behind(recordings, tmp_path):
-    with pytest.raises(AudioError, match="2 talkers, expected 3"):
+    message = f"{recordings}: speech_test: 2 talkers, expected 3"
+    with pytest.raises(AudioError, match=message):
         write_librimix(tmp_path / "mine", recordings, {"test": 1}, talkers=3)
     assert not [*(tmp_path / "mine").rglob("*.wav")]
 

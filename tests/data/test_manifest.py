@@ -6,7 +6,12 @@ import os
 import pytest
 
 from speechbrain_fusion.data.audio import AudioError
-from speechbrain_fusion.data.manifest import fingerprint, read_manifest, write_manifest
+from speechbrain_fusion.data.manifest import (
+    fingerprint,
+    keep_manifests,
+    read_manifest,
+    write_manifest,
+)
 
 
 def test_the_fingerprint_follows_names_sizes_times_and_options(tmp_path):
@@ -54,3 +59,15 @@ def test_what_is_no_manifest_is_named(tmp_path, content, reason):
         path.write_bytes(content)
     with pytest.raises(AudioError, match=rf"speech\.json: {reason}"):
         read_manifest(path)
+
+
+def test_other_recordings_than_before_are_warned_of(tmp_path, caplog):
+    one = {"a": {"file": "a.wav", "gain": (0.0, 1.0)}}
+    for rate in (8000, 16000):
+        # another option, the same entries
+        keep_manifests(tmp_path / "s", ["x"], [], {"rate": rate}, lambda: {"x": one})
+    assert not caplog.records
+    two = {**one, "b": {"file": "b.wav"}}
+    keep_manifests(tmp_path / "s", ["x"], [], {}, lambda: {"x": two})
+    (record,) = caplog.records
+    assert "x.json: made anew with 2 entries in place of 1" in record.getMessage()

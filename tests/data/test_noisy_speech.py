@@ -99,7 +99,7 @@ def test_a_noise_shorter_than_the_utterance_is_named(tmp_path, noises):
     [
         ({"data_folder": "a", "recordings": "b"}, "one corpus, got data_folder, rec"),
         ({"data_folder": "a"}, "noise_folder: expected a folder beside data_folder"),
-        ({"noise_folder": "a"}, "noise_folder: expected None beside no corpus"),
+        ({"noise_folder": "a"}, "noise_folder: expected None without data_folder"),
         ({"paired": "a", "noise_folder": "b"}, "noise_folder: expected None beside"),
     ],
 )

@@ -8,7 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import distributed
+from torch.utils.data import DataLoader
 
+from speechbrain_fusion.data import Batch, Example
+from speechbrain_fusion.data.epoch_items import EpochItems
 from speechbrain_fusion.data.sampler import EpochSampler
 
 WORLDS = st.integers(1, 5)
@@ -155,3 +158,31 @@ def test_a_batch_of_no_items_is_refused(size, train):
         ValueError, match=f"batch_size: expected 1 at least, got {size}"
     ):
         EpochSampler(8, size, 0, train)
+
+
+class Named(EpochItems):
+    """Items that are called as they are asked for."""
+
+    size = 4
+
+    def _made(self, epoch: int, index: int) -> Example:
+        return Example(f"{epoch} {index}", {"mixture": torch.ones(1, 2)})
+
+
+WITHOUT = r"Named: expected a key \(epoch, index\), got .*EpochSampler.*Batch\.collate"
+
+
+def test_items_go_by_epoch_and_index():
+    sampler = EpochSampler(4, 2, seed=0, train=False)
+    how = {"sampler": sampler, "collate_fn": Batch.collate}
+    batches = DataLoader(Named(), batch_size=2, **how)
+    assert [batch.ids for batch in batches] == [["1 0", "1 1"], ["1 2", "1 3"]]
+    for key in (3, "13", (1, 2, 3)):
+        with pytest.raises(TypeError, match=WITHOUT):
+            Named()[key]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_loader_without_a_sampler_is_told_of_one(workers):
+    with pytest.raises(TypeError, match=WITHOUT):
+        next(iter(DataLoader(Named(), batch_size=2, num_workers=workers)))

@@ -248,3 +248,10 @@ def test_published_figures_must_be_as_many_as_what_they_are_for():
     ]
     with pytest.raises(ValueError, match="expected 2 values of A's x, got 1"):
         published_text({"A": {"x": [1.0]}}, ["p", "q"])
+
+
+def test_a_metric_may_be_left_out_and_is_a_function():
+    noise = torch.randn(1, 800)
+    assert [*evaluate({"snr": snr, "pesq": None}, noise, noise)] == ["snr"]
+    with pytest.raises(ValueError, match="metrics: x: expected a function or null"):
+        evaluate({"x": 1}, noise, noise)

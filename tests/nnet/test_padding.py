@@ -3,7 +3,12 @@
 import pytest
 import torch
 
-from speechbrain_fusion.nnet.padding import blank, blank_frames, valid_steps
+from speechbrain_fusion.nnet.padding import (
+    blank,
+    blank_frames,
+    valid_samples,
+    valid_steps,
+)
 
 COUNT = torch.tensor([5, 0, 3])
 
@@ -42,3 +47,8 @@ def test_without_padding_nothing_is_copied():
     x = torch.randn(3, 5)
     assert blank(x, None) is x
     assert blank_frames(x, None) is x
+
+
+def test_no_item_is_longer_than_the_signal():
+    lengths = torch.tensor([1.5, 100.0, 0.5])
+    assert valid_samples(torch.zeros(3, 100), lengths).tolist() == [100, 100, 50]
