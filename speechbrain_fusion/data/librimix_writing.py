@@ -164,9 +164,11 @@ def _write_parts(
                 for split, count in counts.items()
             }
         except AudioError as error:
-            # manifests are gone when this is read
-            text = str(error).replace(f"{scratch}/", f"{corpus}: ")
-            raise AudioError(text.replace(".json", "")) from None
+            # the manifests it names are gone when this is read
+            text = str(error)
+            for name, path in manifests.items():
+                text = text.replace(str(path), f"{corpus}: {name}")
+            raise AudioError(text) from None
     for split, mixtures in sets.items():
         _write_part(folder, part_of(split, train_set), mixtures)
 

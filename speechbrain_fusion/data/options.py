@@ -133,13 +133,13 @@ def check_counts(counts: Mapping[str, object], anew: bool = False) -> None:
     >>> check_counts({"train": 100, "valid": None})
     """
     for split, count in counts.items():
-        whole = isinstance(count, Integral) and not isinstance(count, bool)
-        if (whole and count >= 1) or (count is None and not anew):  # type: ignore[operator]
+        if count is None and not anew:
             continue
-        raise ValueError(
-            f"counts (scene_counts, mixture_counts): expected a whole number of items "
-            f"from 1 for {split!r}, got {count!r}"
-        )
+        if not isinstance(count, Integral) or isinstance(count, bool) or count < 1:
+            raise ValueError(
+                "counts (scene_counts, mixture_counts): expected a whole number of "
+                f"items from 1 for {split!r}, got {count!r}"
+            )
 
 
 def epoch_size(size: int | None, default: int) -> int:

@@ -23,8 +23,9 @@ WARM_UP = 3
 # PyTorch never frees all of one, so that no stream may have its own.
 _Recordings = dict[tuple[int, int], tuple[bytes, Advance]]
 _RECORDED: WeakKeyDictionary[nn.Module, _Recordings] = WeakKeyDictionary()
-# Systems that were seen to give in a stream what they give at once; in how many pieces.
-_REMEMBERING: WeakSet[nn.Module] = WeakSet()
+# Systems that were seen to give in a stream what they give at once.
+_CHECKED: WeakSet[nn.Module] = WeakSet()
+# Pieces of the stream that they are checked by
 PIECES = 4
 # What is wanted of a system that is refused
 MASKS = (
@@ -101,9 +102,9 @@ class StepModel(nn.Module):
             )
         self.inputs = int(system.inputs)  # type: ignore[arg-type]
         self.outputs = int(system.outputs)  # type: ignore[arg-type]
-        if system not in _REMEMBERING:
+        if system not in _CHECKED:
             self._check_stream(name)
-            _REMEMBERING.add(system)
+            _CHECKED.add(system)
 
     @torch.no_grad()
     def _check_stream(self, name: str) -> None:
