@@ -1,9 +1,10 @@
 """What tests share: real data where it is, and small folders of recordings."""
 
 import functools
+import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,26 @@ REAL_DATA = (
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)
+
+
+def _of_upstream() -> dict[str, str]:
+    return {key: x for key, x in os.environ.items() if key.startswith("SB_")}
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    """Undo what a run does to the process: logging, hook for errors, variables."""
+    hook, variables, root = sys.excepthook, _of_upstream(), logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    sys.excepthook = hook
+    for handler in set(root.handlers) - set(handlers):
+        handler.close()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for name in _of_upstream():
+        del os.environ[name]
+    os.environ.update(variables)
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import torch
 from torch._dynamo.exc import TorchDynamoException
 
 from tests.benchmarks.conftest import ROOT
-from tests.recipes.running import as_before
 
 SMALL = {"bottleneck": 4, "hidden": 4, "skip": 4, "blocks": 1, "repeats": 1}
 TINY = {"filters": 64, "enhancement": SMALL, "separation": SMALL}
@@ -43,7 +42,7 @@ def bench(load, monkeypatch):
     compiling = functools.partial(torch.compile, backend="aot_eager")
     monkeypatch.setattr(torch, "compile", compiling)
     # which compiling Brains change
-    with as_before(), torch._functorch.config.patch(donated_buffer=True):
+    with torch._functorch.config.patch(donated_buffer=True):
         yield module
 
 

@@ -1,13 +1,11 @@
 """What tests of Brains share."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 from tests.brains.unpaired import make_brain, run
-from tests.recipes.running import as_before
 
 BASE = """
 name: base
@@ -20,12 +18,10 @@ net: !new:torch.nn.Linear
 
 
 @pytest.fixture
-def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Be no process of several, and undo what a run does to this one."""
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be no process of several."""
     for name in ("RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
-    with as_before():
-        yield
 
 
 @pytest.fixture

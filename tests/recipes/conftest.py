@@ -1,19 +1,17 @@
 """What tests of recipes share."""
 
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from tests.recipes.running import as_before
 
 
 @pytest.fixture
 def load_recipe(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[[Path], Callable]]:
-    """Load a script's main, to run in this process; undo what it does to it."""
+) -> Callable[[Path], Callable]:
+    """Load a script's main, to run in this process, in a folder of the test."""
     monkeypatch.chdir(tmp_path)
 
     def load(script: Path) -> Callable:
@@ -25,8 +23,7 @@ def load_recipe(
         spec.loader.exec_module(module)
         return module.main
 
-    with as_before():
-        yield load
+    return load
 
 
 @pytest.fixture

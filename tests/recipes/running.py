@@ -1,11 +1,9 @@
 """Recipes as a user runs them."""
 
-import contextlib
 import csv
-import logging
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +15,6 @@ def run_script(
 ) -> subprocess.CompletedProcess[str]:
     """Run a script from a folder of one's own."""
     return run_process([sys.executable, script, *arguments], folder)
-
-
-@contextlib.contextmanager
-def as_before() -> Iterator[None]:
-    """Undo what a run does to the process: logging and the hook for errors."""
-    hook, root = sys.excepthook, logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    try:
-        yield
-    finally:
-        sys.excepthook = hook
-        for handler in set(root.handlers) - set(handlers):
-            handler.close()
-        root.handlers[:] = handlers
-        root.setLevel(level)
 
 
 def read_rows(path: Path | str) -> list[dict[str, str]]:
