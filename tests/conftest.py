@@ -38,14 +38,15 @@ def _seeded() -> None:
     torch.manual_seed(0)
 
 
-def _of_upstream() -> dict[str, str]:
+def _speechbrains_variables() -> dict[str, str]:
     return {key: x for key, x in os.environ.items() if key.startswith("SB_")}
 
 
 @pytest.fixture(autouse=True)
 def _as_before() -> Iterator[None]:
     """Undo what a run does to the process: logging, hook for errors, variables."""
-    hook, variables, root = sys.excepthook, _of_upstream(), logging.getLogger()
+    hook, variables = sys.excepthook, _speechbrains_variables()
+    root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
     sys.excepthook = hook
@@ -53,7 +54,7 @@ def _as_before() -> Iterator[None]:
         handler.close()
     root.handlers[:] = handlers
     root.setLevel(level)
-    for name in _of_upstream():
+    for name in _speechbrains_variables():
         del os.environ[name]
     os.environ.update(variables)
 

@@ -41,7 +41,7 @@ class Built(NamedTuple):
 
 
 class Away(NamedTuple):
-    """An environment with the wheel, its dependencies and nothing of the checkout."""
+    """An environment, such as one with the wheel and nothing of the checkout."""
 
     bin: Path
 

@@ -4,7 +4,6 @@ import csv
 import importlib
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 import soundfile
 
 import speechbrain_fusion
-from tests.distribution.conftest import ROOT, WHERE
+from tests.distribution.conftest import ROOT, WHERE, Away
 
 pytestmark = pytest.mark.slow
 PACKAGES = (
@@ -78,9 +77,8 @@ def test_neither_extras_nor_test_tools_are_there(away, tmp_path):
     modules = ("torch", "ruamel.yaml", *extras, "pyroomacoustics", "pytest", "pip")
     # not in this process: whoever looks for pip changes where distutils is found, and
     # a compiler that is imported later fails
-    here = [sys.executable, "-c", FOUND, *modules]
-    found = subprocess.run(here, check=True, capture_output=True, text=True)
-    assert tuple(json.loads(found.stdout)) == modules
+    here = Away(Path(sys.executable).parent)
+    assert here.ask(tmp_path, FOUND, *modules) == [*modules]
     assert away.ask(tmp_path, FOUND, *modules) == ["torch", "ruamel.yaml"]
 
 
